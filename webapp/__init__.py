@@ -1,0 +1,1 @@
+"""What people see: pages, the REST API and the command line. Nothing here imports torch."""

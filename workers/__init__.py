@@ -1,0 +1,1 @@
+"""A job's life: queue, claim, child process, record; and the inference server."""
