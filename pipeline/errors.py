@@ -1,13 +1,13 @@
 """Errors written for a person: what happened, what was received, what to do.
 
-    HoneError
-    ├── BadSpec        the settings of a job cannot work
-    ├── BadData        a file or a row is not what the recipe needs
-    ├── BadModel       a model folder or id cannot be used
-    ├── Diverged       the loss became NaN or infinite
-    ├── OutOfMemory    the device or the machine ran out of memory
-    ├── DiskFull       nothing more could be written
-    └── Stopped        the job was asked to stop, and did, after saving its checkpoint
+HoneError
+├── BadSpec        the settings of a job cannot work
+├── BadData        a file or a row is not what the recipe needs
+├── BadModel       a model folder or id cannot be used
+├── Diverged       the loss became NaN or infinite
+├── OutOfMemory    the device or the machine ran out of memory
+├── DiskFull       nothing more could be written
+└── Stopped        the job was asked to stop, and did, after saving its checkpoint
 """
 
 from __future__ import annotations

@@ -67,7 +67,9 @@ def read_manifest(folder: Path) -> ModelManifest | None:
     try:
         return ModelManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise BadModel(f"{path} is damaged: {error.errors()[0]['msg']}.", "Restore the folder or train again.") from error
+        raise BadModel(
+            f"{path} is damaged: {error.errors()[0]['msg']}.", "Restore the folder or train again."
+        ) from error
 
 
 def base_of(folder: Path) -> Path | str | None:

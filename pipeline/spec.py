@@ -69,7 +69,9 @@ class SpecFaults(BadSpec):
     """A spec was refused; `faults` lists everything wrong with it at once."""
 
     def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(f"{fault.field}: {fault.message}" if fault.field else fault.message for fault in faults))
+        super().__init__(
+            "; ".join(f"{fault.field}: {fault.message}" if fault.field else fault.message for fault in faults)
+        )
         self.faults = faults
 
 
