@@ -1,0 +1,165 @@
+"""Weights: one base model on the device, with every LoRA adapter that shares it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import BadModel
+from pipeline.loading import ResolvedModel, context_length_of, load_base, load_model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NO_ADAPTER = "__base__"
+"""peft's word for a row that is answered by the base alone."""
+
+ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
+
+
+class Weights:
+    """A base model and its adapters; only the thread that owns it may touch it.
+
+    Every LoRA layer is told by a hook of our own which adapter each row of the batch belongs to. peft's own way
+    (`adapter_names` given to the whole model) installs hooks at each call, and leaves them behind when a call raises,
+    which would make every later answer wrong; these are installed once and read the names of the batch at hand.
+    """
+
+    def __init__(self, model: Any) -> None:
+        _require_attention_only(model)
+        self._model = model
+        self._peft: Any = None
+        self._hooked: set[nn.Module] = set()
+        self._row_adapters: list[str] = []
+        self._adapter_names: dict[Path, str] = {}
+        self._takes_logits_to_keep = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.device = model.device
+        self.context_length = context_length_of(model)
+        self.size_bytes = size_of(model)
+        self.eos_token_ids = _eos_token_ids(model)
+
+    def forward(
+        self, adapters: Sequence[str], tokens: Tensor, *, attention_mask: Tensor | None, positions: Tensor, cache: Any
+    ) -> Tensor:
+        """Logits of the token after the last column.
+
+        Args:
+            adapters: One a row: a name from `attach`, or `NO_ADAPTER`.
+            tokens: (rows, columns).
+            attention_mask: (rows, cached + columns), 0 at padding; None where nothing is padded.
+            positions: (rows, columns).
+            cache: transformers' cache; the new keys and values are added to it.
+
+        Returns:
+            (rows, vocabulary), float32.
+        """
+        self._row_adapters = list(adapters)
+        keep: dict[str, Any] = {"logits_to_keep": 1} if self._takes_logits_to_keep else {}
+        output = self._model(
+            input_ids=tokens,
+            attention_mask=attention_mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            **keep,
+        )
+        logits: Tensor = output.logits[:, -1].float()
+        return logits
+
+    def attach(self, adapter: Path | None) -> str:
+        """Load an adapter's weights beside the others, once; the name is what `forward` calls it."""
+        if adapter is None:
+            return NO_ADAPTER
+        if adapter not in self._adapter_names:
+            name = f"adapter{len(self._adapter_names)}"
+            self._load_adapter(adapter, name)
+            self._adapter_names[adapter] = name
+            self.size_bytes = size_of(self._model)
+        return self._adapter_names[adapter]
+
+    def has(self, adapter: Path | None) -> bool:
+        return adapter is None or adapter in self._adapter_names
+
+    def _load_adapter(self, adapter: Path, name: str) -> None:
+        from peft import PeftModel
+        from peft.tuners.lora import LoraLayer
+
+        device = str(self.device)
+        try:
+            if self._peft is None:
+                self._peft = PeftModel.from_pretrained(
+                    self._model, str(adapter), adapter_name=name, torch_device=device
+                )
+            else:
+                self._peft.load_adapter(str(adapter), adapter_name=name, torch_device=device)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise BadModel(
+                f"The adapter in {adapter} does not fit its base: {str(error).strip().splitlines()[0][:300]}",
+                "Its base was replaced or the folder is damaged; restore the base it was trained on, or train again.",
+            ) from error
+        self._peft.eval()
+        for module in self._model.modules():
+            if isinstance(module, LoraLayer) and module not in self._hooked:
+                module.register_forward_pre_hook(self._name_adapters, with_kwargs=True)
+                self._hooked.add(module)
+
+    def _name_adapters(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, kwargs | {"adapter_names": self._row_adapters}
+
+
+def load_weights(model: ResolvedModel, device: str) -> Weights:
+    """Read the weights that answer for `model`: its base's where it can share them, else its own."""
+    alone = model.adapter is not None and not can_share_base(model.adapter)
+    loaded = load_model(model.adapter or model.base, device=device) if alone else load_base(model.base, device=device)
+    return Weights(loaded.eval())
+
+
+def shared_part(model: ResolvedModel) -> tuple[str, Path | None]:
+    """Whose weights answer for `model`, and which adapter is to be attached to them."""
+    if model.adapter is None or can_share_base(model.adapter):
+        return str(model.base), model.adapter
+    return str(model.adapter), None
+
+
+def can_share_base(adapter: Path) -> bool:
+    """Whether peft can run the adapter in one batch with others: plain LoRA that changes nothing else of the base."""
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    changes_more = (
+        "use_dora",
+        "modules_to_save",
+        "trainable_token_indices",
+        "target_parameters",
+        "layer_replication",
+        "alora_invocation_tokens",
+    )
+    return (
+        config.get("peft_type") == "LORA"
+        and config.get("bias", "none") == "none"
+        and not any(config.get(key) for key in changes_more)
+    )
+
+
+def size_of(model: Any) -> int:
+    """Bytes that a model's parameters and buffers hold."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _require_attention_only(model: Any) -> None:
+    """Refuse models whose memory of the past is not keys and values that rows can bring along and take away."""
+    layer_types = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    if model._is_stateful or not layer_types <= ATTENTION_LAYERS:
+        raise BadModel(
+            f"{type(model).__name__} has recurrent layers, and the engine batches attention models only.",
+            "Serve it with another engine, or choose another model.",
+        )
+
+
+def _eos_token_ids(model: Any) -> frozenset[int]:
+    named = model.generation_config.eos_token_id
+    if named is None:
+        return frozenset()
+    return frozenset(named if isinstance(named, list) else [named])
