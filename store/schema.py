@@ -43,7 +43,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class database_now(FunctionElement[float]):  # noqa: N801 - it reads as the SQL function that it is
+class database_now(FunctionElement[float]):
     """Seconds since 1970 by the database's clock: the one clock that all workers share."""
 
     type = Float()

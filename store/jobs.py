@@ -1,0 +1,545 @@
+"""Jobs: what people ask for, what workers claim, and every change of a job's state.
+
+                 submit            claim              finish
+    (nothing) ─────────► queued ─────────► running ─────────► succeeded / failed / cancelled / paused
+                           ▲                  │
+                           └── release, sweep ┘        resume, retry: paused / failed / cancelled ──► queued
+
+A worker's writes carry the epoch under which it claimed the job; once another claim has raised it, they are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from pipeline.context import StopReason
+from pipeline.errors import BadModel, BadSpec, HoneError
+from pipeline.events import Checkpointed, LogLine, Metrics, Numbered, Phase, Progress, Sample
+from pipeline.model_folder import ModelManifest
+from pipeline.recipes import get_recipe
+from pipeline.spec import DatasetRef, Fault, ModelRef, Spec, SpecFaults, validate_spec
+from store import models
+from store.schema import (
+    ACTIVE_STATES,
+    Attempt,
+    DatasetVersion,
+    Job,
+    JobState,
+    LogEntry,
+    Metric,
+    Model,
+    SampleText,
+    Worker,
+    database_now,
+    utc_now,
+)
+from store.settings import settings
+
+MOST_LOST_ATTEMPTS = 3
+"""A job whose workers died this often is not tried again by itself."""
+
+
+class StaleAttempt(Exception):
+    """The attempt no longer owns its job: it was taken over, or stopped. It must write nothing more."""
+
+
+# ---------------------------------------------------------------------------------------------- asking for work
+
+
+def submit(
+    session: Session,
+    recipe_name: str,
+    values: Mapping[str, Any],
+    *,
+    name: str = "",
+    person_id: int | None = None,
+    idempotency_key: str | None = None,
+) -> Job:
+    """Ask for a job.
+
+    Args:
+        values: The spec's fields; a model is `model:<id>`, a folder or a Hugging Face id, a dataset `dataset:<id>`.
+        name: What the job and the model that it makes are called; empty for the recipe's name and a number.
+        idempotency_key: The same key always gives the same job, however often it is sent.
+
+    Raises:
+        SpecFaults: with everything that is wrong with the values.
+    """
+    if idempotency_key is not None:
+        known = session.scalar(select(Job).where(Job.idempotency_key == idempotency_key))
+        if known is not None:
+            return known
+    recipe = get_recipe(recipe_name)
+    name = name.strip()
+    faults: list[Fault] = []
+    if name and (reason := models.check_free_name(session, name)) is not None:
+        faults.append(Fault("name", f"{reason} (received {name!r})"))
+    try:
+        spec = validate_spec(recipe.spec, values)
+    except SpecFaults as error:
+        raise SpecFaults([*faults, *error.faults]) from error
+    inputs = _find_inputs(session, spec)
+    if faults or inputs.faults:
+        raise SpecFaults([*faults, *inputs.faults])
+
+    job = Job(
+        name=name,
+        recipe=recipe_name,
+        spec=spec.model_dump(mode="json") | inputs.stored_values,
+        idempotency_key=idempotency_key,
+        parent_model_id=inputs.models[0].id if inputs.models else None,
+        created_by_id=person_id,
+        datasets=inputs.datasets,
+    )
+    session.add(job)
+    session.flush()
+    job.position = float(job.id)
+    job.name = name or models.free_name(session, f"{recipe_name}-{job.id}")
+    return job
+
+
+def request_stop(session: Session, job_id: int, reason: StopReason) -> Job:
+    """Cancel or pause: at once where the job waits, at its next step where it runs.
+
+    Raises:
+        BadSpec: if the job has already ended.
+    """
+    job = get_job(session, job_id)
+    if job.state == JobState.QUEUED:
+        job.state = JobState.CANCELLED if reason == "cancel" else JobState.PAUSED
+        job.finished_at = utc_now()
+    elif job.state == JobState.RUNNING:
+        job.stop_requested = reason
+    elif job.state == JobState.PAUSED and reason == "cancel":
+        job.state = JobState.CANCELLED
+    else:
+        raise BadSpec(f"{job.name} is {job.state} already.", "There is nothing left to stop.")
+    return job
+
+
+def retry(session: Session, job_id: int) -> Job:
+    """Queue a job that was paused, cancelled or failed once more: it goes on from its last checkpoint.
+
+    Raises:
+        BadSpec: if the job waits, runs or has succeeded, or its model or data are gone.
+    """
+    job = get_job(session, job_id)
+    if job.state not in (JobState.PAUSED, JobState.CANCELLED, JobState.FAILED):
+        raise BadSpec(f"{job.name} is {job.state}.", "Only a paused, cancelled or failed job can go on.")
+    faults = _find_inputs(session, validate_spec(get_recipe(job.recipe).spec, job.spec)).faults
+    if faults:
+        raise SpecFaults(faults)
+    job.state = JobState.QUEUED
+    job.num_failures = 0
+    job.stop_requested = None
+    job.finished_at = job.error_kind = job.error_message = job.error_advice = None
+    return job
+
+
+# ------------------------------------------------------------------------------------------------- doing the work
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a worker needs to know of the job that it claimed."""
+
+    job_id: int
+    epoch: int
+    name: str
+    recipe: str
+    spec: dict[str, Any]
+    """The spec with folders and paths in the place of ids."""
+
+
+def claim(session: Session, *, worker_id: str, worker_name: str, device: str) -> Claim | None:
+    """Take the best queued job, or None when there is none. Two workers never get the same one."""
+    best = (
+        select(Job.id)
+        .where(Job.state == JobState.QUEUED)
+        .order_by(Job.priority.desc(), Job.position, Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    job_id = session.scalar(
+        update(Job)
+        .where(Job.id == best.scalar_subquery(), Job.state == JobState.QUEUED)
+        .values(
+            state=JobState.RUNNING,
+            epoch=Job.epoch + 1,
+            worker_id=worker_id,
+            lease_expires_at=database_now() + settings().lease_seconds,
+            stop_requested=None,
+            phase="Starting",
+            started_at=func.coalesce(Job.started_at, utc_now()),
+            first_step_at=None,
+        )
+        .returning(Job.id)
+    )
+    if job_id is None:
+        return None
+    job = session.get_one(Job, job_id, populate_existing=True)
+    session.add(Attempt(job_id=job.id, epoch=job.epoch, worker_name=worker_name, device=device))
+    return Claim(job.id, job.epoch, job.name, job.recipe, _runnable_spec(session, job))
+
+
+def renew(session: Session, job_id: int, epoch: int) -> StopReason | None:
+    """Keep the lease; returns whether a person asked the job to stop.
+
+    Raises:
+        StaleAttempt: if the job belongs to another attempt by now.
+    """
+    row = session.execute(
+        update(Job)
+        .where(*_owned(job_id, epoch))
+        .values(lease_expires_at=database_now() + settings().lease_seconds)
+        .returning(Job.stop_requested)
+    ).one_or_none()
+    if row is None:
+        raise StaleAttempt(f"job {job_id} is no longer held under epoch {epoch}")
+    return cast(StopReason | None, row[0])
+
+
+def record_events(session: Session, job_id: int, epoch: int, events: Sequence[Numbered]) -> None:
+    """Copy an attempt's events into the record, each once, however often they are sent.
+
+    Raises:
+        StaleAttempt: if the job belongs to another attempt by now.
+    """
+    attempt = session.get_one(Attempt, (job_id, epoch))
+    news = [numbered for numbered in events if numbered.seq > attempt.last_seq]
+    job = session.scalar(select(Job).where(*_owned(job_id, epoch)).with_for_update())
+    if job is None:
+        raise StaleAttempt(f"job {job_id} is no longer held under epoch {epoch}")
+    metrics: list[dict[str, Any]] = []
+    for numbered in news:
+        place = {"job_id": job_id, "epoch": epoch, "seq": numbered.seq}
+        at = datetime.fromtimestamp(numbered.at, UTC)
+        match numbered.event:
+            case Phase(name=phase):
+                job.phase = phase
+            case Progress(step=step, total_steps=total_steps, unit=unit):
+                if job.first_step_at is None:
+                    job.first_step_at, job.first_step = at, step
+                job.step, job.total_steps, job.unit = step, total_steps, unit
+            case Metrics(step=step, values=values):
+                metrics += [
+                    {"job_id": job_id, "epoch": epoch, "name": name, "step": step, "value": value}
+                    for name, value in values.items()
+                ]
+            case LogLine(level=level, text=line):
+                session.add(LogEntry(**place, at=at, level=level, text=line))
+            case Sample(step=step, prompt=prompt, text=answer):
+                session.add(SampleText(**place, step=step, prompt=prompt, text=answer))
+            case Checkpointed(step=step):
+                session.add(LogEntry(**place, at=at, level="info", text=f"Saved a checkpoint at step {step}."))
+    if metrics:
+        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+        session.execute(dialect.insert(Metric).on_conflict_do_nothing(), metrics)
+    if news:
+        attempt.last_seq = news[-1].seq
+
+
+def succeed(
+    session: Session,
+    job_id: int,
+    epoch: int,
+    *,
+    summary: Mapping[str, Any],
+    model_folder: str | None = None,
+    manifest: ModelManifest | None = None,
+) -> Model | None:
+    """End a job well and, in the same transaction, register the model that it made.
+
+    Raises:
+        StaleAttempt: if the job belongs to another attempt by now.
+    """
+    _end(session, job_id, epoch, JobState.SUCCEEDED, outcome="succeeded", summary=dict(summary))
+    if model_folder is None or manifest is None:
+        return None
+    return models.add_made_model(session, session.get_one(Job, job_id), model_folder, manifest)
+
+
+def fail(session: Session, job_id: int, epoch: int, error: HoneError) -> None:
+    """End a job with the reason for a person. Raises StaleAttempt as `succeed` does."""
+    _end(
+        session,
+        job_id,
+        epoch,
+        JobState.FAILED,
+        outcome=error.kind,
+        error_kind=error.kind,
+        error_message=error.message,
+        error_advice=error.advice,
+    )
+
+
+def stopped(session: Session, job_id: int, epoch: int, reason: StopReason) -> None:
+    """End an attempt that stopped because a person asked. Raises StaleAttempt as `succeed` does."""
+    state = JobState.CANCELLED if reason == "cancel" else JobState.PAUSED
+    _end(session, job_id, epoch, state, outcome=state.value)
+
+
+def release(session: Session, job_id: int, epoch: int) -> None:
+    """Give a job back to the queue, because its worker shuts down. Raises StaleAttempt as `succeed` does."""
+    _end(session, job_id, epoch, JobState.QUEUED, outcome="released", finished_at=None)
+
+
+def lose(session: Session, job_id: int, epoch: int, error: HoneError) -> None:
+    """Record that an attempt died without a word: back to the queue, or to `failed` when that happened too often.
+
+    Raises StaleAttempt as `succeed` does.
+    """
+    num_failures = 1 + (session.scalar(select(Job.num_failures).where(Job.id == job_id)) or 0)
+    if num_failures >= MOST_LOST_ATTEMPTS:
+        fail(session, job_id, epoch, error)
+        return
+    _end(session, job_id, epoch, JobState.QUEUED, outcome=error.kind, finished_at=None, num_failures=num_failures)
+
+
+def sweep(session: Session) -> int:
+    """Give jobs whose lease ran out back to the queue; returns how many wait now."""
+    expired = session.execute(
+        select(Job.id, Job.epoch, Job.stop_requested)
+        .where(Job.state == JobState.RUNNING, Job.lease_expires_at < database_now())
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job_id, epoch, stop_requested in expired:
+        if stop_requested is not None:
+            stopped(session, job_id, epoch, cast(StopReason, stop_requested))
+            continue
+        lose(
+            session,
+            job_id,
+            epoch,
+            LostWorker(
+                f"The worker stopped answering {MOST_LOST_ATTEMPTS} times.",
+                "Look at the last log lines and at the machine's memory, then retry: it goes on from its checkpoint.",
+            ),
+        )
+    return session.scalar(select(func.count()).where(Job.state == JobState.QUEUED)) or 0
+
+
+class LostWorker(HoneError):
+    kind = "lost"
+
+
+# --------------------------------------------------------------------------------------------------------- workers
+
+
+def worker_beats(session: Session, *, worker_id: str, name: str, slots: int, devices: list[Any]) -> None:
+    """Say that a worker is there."""
+    beat = session.execute(
+        update(Worker).where(Worker.id == worker_id).values(heartbeat_at=database_now(), devices=devices)
+    )
+    if beat.rowcount == 0:  # type: ignore[attr-defined]
+        session.execute(
+            insert(Worker).values(id=worker_id, name=name, slots=slots, devices=devices, heartbeat_at=database_now())
+        )
+
+
+def worker_leaves(session: Session, worker_id: str) -> None:
+    session.execute(delete(Worker).where(Worker.id == worker_id))
+
+
+def live_workers(session: Session) -> Sequence[Worker]:
+    """Workers that were heard of within a lease."""
+    return session.scalars(
+        select(Worker)
+        .where(Worker.heartbeat_at > database_now() - settings().lease_seconds)
+        .order_by(Worker.name, Worker.id)
+    ).all()
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+def get_job(session: Session, job_id: int) -> Job:
+    """Raises:
+    BadSpec: if there is no such job.
+    """
+    job = session.get(Job, job_id)
+    if job is None:
+        raise BadSpec(f"There is no job {job_id}.", "See all jobs on the Jobs page.")
+    return job
+
+
+def load_job(session: Session, job_id: int) -> Job:
+    """A job with everything that its page shows. Raises BadSpec as `get_job` does."""
+    get_job(session, job_id)
+    return session.scalars(
+        select(Job)
+        .where(Job.id == job_id)
+        .options(
+            joinedload(Job.model),
+            joinedload(Job.parent_model),
+            joinedload(Job.created_by),
+            selectinload(Job.datasets).joinedload(DatasetVersion.dataset),
+            selectinload(Job.attempts),
+        )
+    ).one()
+
+
+def list_jobs(
+    session: Session,
+    *,
+    states: Sequence[JobState] = (),
+    recipe: str | None = None,
+    search: str = "",
+    limit: int = 50,
+    offset: int = 0,
+) -> tuple[Sequence[Job], int]:
+    """One page of jobs, and how many there are: what runs first, then what waits in its order, then the newest."""
+    query = select(Job)
+    if states:
+        query = query.where(Job.state.in_(states))
+    if recipe:
+        query = query.where(Job.recipe == recipe)
+    if search:
+        query = query.where(Job.name.icontains(search, autoescape=True))
+    total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    running_first = text("CASE jobs.state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END")
+    waiting_order = text("CASE WHEN jobs.state = 'queued' THEN -jobs.priority END")
+    waiting_position = text("CASE WHEN jobs.state = 'queued' THEN jobs.position END")
+    page = (
+        query.options(
+            joinedload(Job.created_by),
+            joinedload(Job.model),
+            joinedload(Job.parent_model),
+            selectinload(Job.datasets).joinedload(DatasetVersion.dataset),
+        )
+        .order_by(running_first, waiting_order, waiting_position, Job.id.desc())
+        .limit(limit)
+        .offset(offset)
+    )
+    return session.scalars(page).all(), total
+
+
+def count_by_state(session: Session) -> dict[JobState, int]:
+    counted = session.execute(select(Job.state, func.count()).group_by(Job.state)).all()
+    counts = {JobState(state): int(number) for state, number in counted}
+    return {state: counts.get(state, 0) for state in JobState}
+
+
+def has_active(session: Session) -> bool:
+    return session.scalar(select(Job.id).where(Job.state.in_(ACTIVE_STATES)).limit(1)) is not None
+
+
+def metrics(session: Session, job_id: int) -> dict[str, list[tuple[int, float]]]:
+    """Every series of a job, as (step, value) in order of step; after a resume the newer attempt's value counts."""
+    rows = session.execute(
+        select(Metric.name, Metric.step, Metric.value)
+        .where(Metric.job_id == job_id)
+        .order_by(Metric.name, Metric.step, Metric.epoch)
+    )
+    series: dict[str, dict[int, float]] = {}
+    for name, step, value in rows:
+        series.setdefault(name, {})[step] = value
+    return {name: list(points.items()) for name, points in series.items()}
+
+
+def log_lines(
+    session: Session, job_id: int, *, search: str = "", limit: int = 1000, end: Literal["first", "last"] = "last"
+) -> list[LogEntry]:
+    """Lines of a job's log in order, at most `limit` of them from its end (or its beginning)."""
+    query = select(LogEntry).where(LogEntry.job_id == job_id)
+    if search:
+        query = query.where(LogEntry.text.icontains(search, autoescape=True))
+    order = (LogEntry.epoch, LogEntry.seq)
+    if end == "first":
+        return list(session.scalars(query.order_by(*order).limit(limit)))
+    newest = session.scalars(query.order_by(*(column.desc() for column in order)).limit(limit))
+    return list(reversed(newest.all()))
+
+
+def samples(session: Session, job_id: int, *, limit: int = 60) -> list[SampleText]:
+    """What the model answered while it was trained, the latest first."""
+    query = select(SampleText).where(SampleText.job_id == job_id)
+    return list(session.scalars(query.order_by(SampleText.epoch.desc(), SampleText.seq.desc()).limit(limit)))
+
+
+# --------------------------------------------------------------------------------------------------------- helpers
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    models: list[Model]
+    datasets: list[DatasetVersion]
+    stored_values: dict[str, str]
+    faults: list[Fault]
+
+
+def _find_inputs(session: Session, spec: Spec) -> _Inputs:
+    """The rows that a spec's references name; a model given by folder or Hugging Face id is registered."""
+    inputs = _Inputs([], [], {}, [])
+    for field, info in type(spec).model_fields.items():
+        value = getattr(spec, field)
+        if value in (None, ""):
+            continue
+        for marker in info.metadata:
+            try:
+                if isinstance(marker, ModelRef):
+                    model = _find_model(session, value)
+                    inputs.models.append(model)
+                    inputs.stored_values[field] = f"model:{model.id}"
+                elif isinstance(marker, DatasetRef):
+                    inputs.datasets.append(_find_dataset(session, value, marker.kinds))
+            except HoneError as error:
+                inputs.faults.append(Fault(field, str(error)))
+    return inputs
+
+
+def _find_model(session: Session, value: str) -> Model:
+    if not value.startswith("model:"):
+        return models.register_external(session, value)
+    number = value.removeprefix("model:")
+    if not number.isdecimal():
+        raise BadModel(f"{value!r} names no model.", "A model is named as model:<number>.")
+    return models.get_model(session, int(number))
+
+
+def _find_dataset(session: Session, value: str, kinds: tuple[str, ...]) -> DatasetVersion:
+    number = value.removeprefix("dataset:")
+    version = session.get(DatasetVersion, int(number)) if number.isdecimal() else None
+    if version is None or version.dataset.deleted_at is not None:
+        raise BadSpec(f"There is no dataset {value!r}.", "It may have been deleted: choose another on the Data page.")
+    if version.kind not in kinds:
+        raise BadSpec(
+            f"{version.dataset.name} holds {version.kind} rows; this needs {' or '.join(kinds)} rows.",
+            "Choose another dataset.",
+        )
+    return version
+
+
+def _runnable_spec(session: Session, job: Job) -> dict[str, Any]:
+    spec_class = get_recipe(job.recipe).spec
+    spec = dict(job.spec)
+    for field, info in spec_class.model_fields.items():
+        value = spec.get(field)
+        if not value:
+            continue
+        if any(isinstance(marker, ModelRef) for marker in info.metadata):
+            spec[field] = models.location_of(session.get_one(Model, int(value.removeprefix("model:"))))
+        elif any(isinstance(marker, DatasetRef) for marker in info.metadata):
+            version = session.get_one(DatasetVersion, int(value.removeprefix("dataset:")))
+            spec[field] = str(settings().datasets_folder / version.sha256 / "rows.jsonl")
+    return spec
+
+
+def _owned(job_id: int, epoch: int) -> tuple[Any, ...]:
+    return Job.id == job_id, Job.epoch == epoch, Job.state == JobState.RUNNING
+
+
+def _end(session: Session, job_id: int, epoch: int, state: JobState, *, outcome: str, **values: Any) -> None:
+    values = {"finished_at": utc_now(), "stop_requested": None, "worker_id": None, "lease_expires_at": None} | values
+    ended = session.scalar(update(Job).where(*_owned(job_id, epoch)).values(state=state, **values).returning(Job.id))
+    if ended is None:
+        raise StaleAttempt(f"job {job_id} is no longer held under epoch {epoch}")
+    attempt = session.get_one(Attempt, (job_id, epoch))
+    attempt.ended_at, attempt.outcome = utc_now(), outcome
