@@ -56,7 +56,7 @@ def make_adapter(folder: Path, base: Path, *, seed: int, use_dora: bool = False)
         use_dora=use_dora,
         task_type="CAUSAL_LM",
     )
-    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(str(folder))
     AutoTokenizer.from_pretrained(base).save_pretrained(folder)
     return folder
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,12 +134,11 @@ class InferenceClient:
                 if response.is_error:
                     yield _refusal(response.status_code, (await response.aread()).decode("utf-8", errors="replace"))
                     return
-                async with aclosing(response.aiter_lines()) as lines:
-                    async for line in lines:
-                        for event in reading.read_line(line):
-                            yield event
-                        if reading.is_over:
-                            return
+                async for line in response.aiter_lines():
+                    for event in reading.read_line(line):
+                        yield event
+                    if reading.is_over:
+                        return
         except httpx.HTTPError as error:
             yield self._broken_off() if reading.num_parts else self._unreachable(error)
             return

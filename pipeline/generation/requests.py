@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,19 +19,24 @@ class SamplingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature: float = Field(
-        0.7, ge=0, le=2, description="0 always takes the likeliest token; higher is more varied."
+        default=0.7, ge=0, le=2, description="0 always takes the likeliest token; higher is more varied."
     )
     top_p: float = Field(
-        1.0, gt=0, le=1, description="Draw only from the likeliest tokens that together have this share."
+        default=1.0, gt=0, le=1, description="Draw only from the likeliest tokens that together have this share."
     )
-    top_k: int = Field(0, ge=0, description="Draw only from this many likeliest tokens; 0 means from all.")
+    top_k: int = Field(default=0, ge=0, description="Draw only from this many likeliest tokens; 0 means from all.")
     max_tokens: int | None = Field(
-        None, ge=1, description="The longest answer; nothing means what the context still holds."
+        default=None, ge=1, description="The longest answer; nothing means what the context still holds."
     )
-    seed: int | None = Field(None, ge=0, lt=2**63, description="The same seed and settings give the same answer.")
-    stop: tuple[str, ...] = Field((), max_length=16, description="The answer ends before any of these strings.")
+    seed: int | None = Field(
+        default=None, ge=0, lt=2**63, description="The same seed and settings give the same answer."
+    )
+    stop: tuple[str, ...] = Field(default=(), max_length=16, description="The answer ends before any of these strings.")
     num_alternatives: int | None = Field(
-        None, ge=0, le=20, description="Report each token's log-probability, and those of this many likeliest tokens."
+        default=None,
+        ge=0,
+        le=20,
+        description="Report each token's log-probability, and those of this many likeliest tokens.",
     )
 
 
@@ -47,7 +52,7 @@ class GenerationRequest:
 
     model: str
     messages: Sequence[dict[str, Any]]
-    settings: SamplingSettings = SamplingSettings()
+    settings: SamplingSettings = field(default_factory=SamplingSettings)
     tools: Sequence[dict[str, Any]] | None = None
 
 

@@ -37,16 +37,14 @@ class ChatTokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         with self._lock:
-            text: str = self._tokenizer.decode(
-                list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-        return text
+            text = self._tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(text)
 
     def token_text(self, token: int) -> str:
         """The text of one token on its own, special tokens included."""
         with self._lock:
-            text: str = self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return text
+            text = self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return str(text)
 
     def _template(self, *, with_tools: bool) -> str | None:
         templates: str | dict[str, str] | None = self._tokenizer.chat_template

@@ -101,8 +101,9 @@ class Weights:
                 "Its base was replaced or the folder is damaged; restore the base it was trained on, or train again.",
             ) from error
         self._peft.eval()
-        for module in self._model.modules():
-            if isinstance(module, LoraLayer) and module not in self._hooked:
+        lora_layers: list[Any] = [module for module in self._model.modules() if isinstance(module, LoraLayer)]
+        for module in lora_layers:
+            if module not in self._hooked:
                 module.register_forward_pre_hook(self._name_adapters, with_kwargs=True)
                 self._hooked.add(module)
 

@@ -1,0 +1,200 @@
+"""Wire: OpenAI's chat protocol, as much of it as the engine does, and what the engine says put into its shapes.
+
+Source: https://platform.openai.com/docs/api-reference/chat. What is ours beyond it stands under the key `hone`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import BadModel, HoneError
+from pipeline.generation.requests import (
+    BadTemplate,
+    ContextTooLong,
+    DoesNotFit,
+    GenerationRequest,
+    SamplingSettings,
+    Stats,
+    TokenLogprob,
+)
+
+UNSUPPORTED = ("frequency_penalty", "presence_penalty", "logit_bias", "response_format", "tool_choice", "functions")
+
+
+class BadRequest(HoneError):
+    """The request cannot be understood, or asks for what the engine does not do."""
+
+    kind = "invalid_request"
+
+
+class UnknownModel(BadModel):
+    """No model of that name is served here."""
+
+    kind = "model_not_found"
+
+
+class TextPart(BaseModel):
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(BaseModel):
+    model_config = ConfigDict(extra="allow")  # tool calls and names are the chat template's business
+
+    role: str
+    content: str | list[TextPart] | None = None
+
+    def as_template_message(self) -> dict[str, Any]:
+        parts = [part.text for part in self.content] if isinstance(self.content, list) else [self.content or ""]
+        return self.model_dump(exclude_none=True) | {"content": "".join(parts)}
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """The body of `POST /v1/chat/completions`; fields not named here are read only to refuse what is not done."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    n: int = Field(default=1, ge=1, le=16)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    tools: list[dict[str, Any]] | None = None
+
+    def generation_requests(self, location: str) -> list[GenerationRequest]:
+        """One request to the engine for each of the `n` answers; the seeds of several follow one another.
+
+        Raises:
+            BadRequest: if a setting is out of its bounds, or is one that the engine does not have.
+        """
+        asked_for = [name for name in UNSUPPORTED if (self.model_extra or {}).get(name)]
+        if asked_for:
+            raise BadRequest(f"{', '.join(asked_for)} is not supported here.", "Leave it out.")
+        messages = [message.as_template_message() for message in self.messages]
+        seeds = [None if self.seed is None else self.seed + number for number in range(self.n)]
+        return [GenerationRequest(location, messages, self._settings(seed), self.tools) for seed in seeds]
+
+    def _settings(self, seed: int | None) -> SamplingSettings:
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        given = {
+            "temperature": 1.0 if self.temperature is None else self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "max_tokens": self.max_completion_tokens or self.max_tokens,
+            "seed": seed,
+            "stop": stop,
+            "num_alternatives": (self.top_logprobs or 0) if self.logprobs else None,
+        }
+        try:
+            return SamplingSettings.model_validate({name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            raise BadRequest(describe_faults(error.errors()), "Mend the settings and send again.") from error
+
+
+def describe_faults(faults: Sequence[Any]) -> str:
+    """Pydantic's faults in one sentence: which field, what is wrong, what was received."""
+    told = (f"{_place(fault)}: {fault['msg'].lower()} (received {str(fault['input'])[:100]!r})" for fault in faults)
+    return "The request cannot be used: " + "; ".join(told) + "."
+
+
+def _place(fault: Any) -> str:
+    return ".".join(str(part) for part in fault["loc"] if part != "body") or "body"
+
+
+def status_of(error: HoneError) -> int:
+    """The HTTP status that tells a program what kind of trouble it met."""
+    if isinstance(error, UnknownModel):
+        return 404
+    if isinstance(error, BadRequest | BadTemplate | ContextTooLong | BadModel):
+        return 400
+    return 503 if isinstance(error, DoesNotFit) else 500
+
+
+def error_body(error: HoneError) -> dict[str, Any]:
+    code = "context_length_exceeded" if isinstance(error, ContextTooLong) else error.kind
+    kind = "invalid_request_error" if status_of(error) < 500 else "server_error"
+    return {"error": {"message": str(error), "type": kind, "param": None, "code": code}}
+
+
+class Reply:
+    """One reply's identity, and its parts in OpenAI's shapes."""
+
+    def __init__(self, request_id: str, model: str) -> None:
+        self._head = {"id": f"chatcmpl-{request_id}", "created": int(time.time()), "model": model}
+
+    def chunk(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        return {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
+
+    def whole(self, choices: list[dict[str, Any]], stats: Sequence[Stats]) -> dict[str, Any]:
+        return {
+            **self._head,
+            "object": "chat.completion",
+            "choices": choices,
+            "usage": usage(stats),
+            "hone": {"stats": [stats_body(one) for one in stats]},
+        }
+
+
+def delta_choice(
+    index: int, delta: dict[str, Any], *, logprobs: Sequence[TokenLogprob] = (), finish_reason: str | None = None
+) -> dict[str, Any]:
+    return {
+        "index": index,
+        "delta": delta,
+        "logprobs": logprobs_body(logprobs) if logprobs else None,
+        "finish_reason": finish_reason,
+    }
+
+
+def message_choice(index: int, text: str, *, logprobs: Sequence[TokenLogprob], finish_reason: str) -> dict[str, Any]:
+    return {
+        "index": index,
+        "message": {"role": "assistant", "content": text},
+        "logprobs": logprobs_body(logprobs) if logprobs else None,
+        "finish_reason": finish_reason,
+    }
+
+
+def logprobs_body(logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
+    def body(token: str, logprob: float) -> dict[str, Any]:
+        return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+
+    return {
+        "content": [
+            {**body(one.token, one.logprob), "top_logprobs": [body(*alternative) for alternative in one.alternatives]}
+            for one in logprobs
+        ]
+    }
+
+
+def usage(stats: Sequence[Stats]) -> dict[str, int]:
+    """Tokens read and written; the prompt of several answers counts once."""
+    prompt_tokens = max((one.num_prompt_tokens for one in stats), default=0)
+    completion_tokens = sum(one.num_tokens for one in stats)
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+def stats_body(stats: Stats) -> dict[str, Any]:
+    return dataclasses.asdict(stats)
