@@ -1,0 +1,173 @@
+"""The processes of `hone up`: started together, restarted when one crashes, ended together."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+import httpx
+
+from pipeline.errors import HoneError
+from store.database import upgrade
+from store.first_start import prepare_first_start
+from store.settings import BadSettings, Settings
+from workers.queue import wake
+
+STOP_SECONDS = 75.0
+"""How long parts may take to stop: a worker lets its jobs save a checkpoint first."""
+READY_SECONDS = 120.0
+MOST_CRASHES = 5
+CRASH_WINDOW_SECONDS = 60.0
+
+
+@dataclass
+class _Part:
+    """One of the processes, and when it crashed lately."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    crashes: list[float] = field(default_factory=list)
+
+    def start(self) -> None:
+        # The pipe is the part's lifeline: it ends when we do, even when we are killed (see pipeline.watchdog).
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, env=os.environ | self.environment, start_new_session=True
+        )
+
+
+class Processes:
+    """Web, worker and inference under one command."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._stopping = threading.Event()
+        self._parts = self._plan()
+
+    def run(self) -> None:
+        """Start everything, print the address, and stay until SIGINT or SIGTERM."""
+        with _only_one(self.settings):
+            signal.signal(signal.SIGINT, self._stop)
+            signal.signal(signal.SIGTERM, self._stop)
+            print("Hone is starting…", flush=True)
+            upgrade()
+            if prepare_first_start():
+                wake()
+            try:
+                for part in self._parts:
+                    part.start()
+                if self._wait_until_ready():
+                    print(
+                        f"\n  Hone is ready:  {self._address()}\n\n  Data folder: {self.settings.home}\n  Stop with Ctrl-C.\n"
+                    )
+                    sys.stdout.flush()
+                while not self._stopping.wait(0.5):
+                    self._restart_crashed()
+            finally:
+                self._end()
+
+    def _plan(self) -> list[_Part]:
+        port = self.settings.inference_port or _free_port()
+        shared = {
+            "HONE_INFERENCE_URL": self.settings.inference_url or f"http://127.0.0.1:{port}",
+            "HONE_INFERENCE_PORT": str(port),
+            "HONE_INFERENCE_KEY": self.settings.inference_key or secrets.token_urlsafe(24),
+        }
+        python = [sys.executable, "-m"]
+        parts = [
+            _Part("web", [*python, "webapp.cli", "web", "--watch-stdin"], shared),
+            _Part("worker", [*python, "webapp.cli", "worker", "--watch-stdin"], shared),
+        ]
+        if not self.settings.inference_url:
+            parts.append(_Part("inference", [*python, "workers.inference", "--watch-stdin"], shared))
+        return parts
+
+    def _address(self) -> str:
+        host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "::") else self.settings.host
+        return f"http://{host}:{self.settings.port}"
+
+    def _wait_until_ready(self) -> bool:
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._stopping.wait(0.2):
+            try:
+                httpx.get(self._address(), timeout=5)
+            except httpx.TransportError:
+                self._restart_crashed()
+                if time.monotonic() > deadline:
+                    raise HoneError(f"The web server did not answer within {READY_SECONDS:.0f} s.") from None
+            else:
+                return True
+        return False
+
+    def _restart_crashed(self) -> None:
+        for part in self._parts:
+            if part.process is None or part.process.poll() is None:
+                continue
+            now = time.monotonic()
+            part.crashes = [at for at in part.crashes if now - at < CRASH_WINDOW_SECONDS] + [now]
+            if len(part.crashes) >= MOST_CRASHES:
+                raise HoneError(
+                    f"The {part.name} process ended {MOST_CRASHES} times within a minute"
+                    f" (exit code {part.process.returncode}).",
+                    "What it printed above says why.",
+                )
+            print(f"The {part.name} process ended with exit code {part.process.returncode}; it is started again.")
+            part.start()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping.is_set():  # a second Ctrl-C does not wait for checkpoints
+            for part in self._parts:
+                if part.process is not None:
+                    part.process.kill()
+        self._stopping.set()
+
+    def _end(self) -> None:
+        print("Stopping; a running job saves a checkpoint first. Press Ctrl-C again to stop at once.", flush=True)
+        running = [part.process for part in self._parts if part.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """Hold the data folder's lock.
+
+    Raises:
+        BadSettings: if another `hone up` holds it.
+    """
+    with (settings.home / "hone.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadSettings(
+                f"Another Hone is running on the data folder {settings.home}.",
+                "Stop it first, or set HONE_HOME to another folder.",
+            ) from error
+        yield
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

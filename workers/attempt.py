@@ -1,0 +1,325 @@
+"""An attempt: one child process does the job; this side keeps its lease, relays its events and publishes its result."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+
+from pipeline.context import StopReason
+from pipeline.errors import HoneError
+from pipeline.events import Event, Failed, Finished, LogLine, Numbered, parse_line
+from pipeline.model_folder import ModelManifest, read_manifest
+from pipeline.recipes import get_recipe
+from pipeline.watchdog import kill_descendants
+from store import jobs
+from store.database import reading, writing
+from store.jobs import Claim, LostWorker, StaleAttempt
+from store.settings import settings
+from workers.devices import Device
+
+log = logging.getLogger(__name__)
+
+RELAY_SECONDS = 0.5
+BEAT_SECONDS = 1.0
+GRACE_SECONDS = 60.0
+"""How long a child may take to save its checkpoint and stop when asked."""
+LAST_LINES = 40
+
+Result = TypeVar("Result")
+
+
+class JobKilled(HoneError):
+    kind = "killed"
+
+
+def run_attempt(claim: Claim, device: Device, shutting_down: threading.Event) -> None:
+    """Do one claimed job, to its end, whatever that is. Never raises for what happens to the job."""
+    attempt = _Attempt(claim, device, shutting_down)
+    try:
+        attempt.run()
+    except StaleAttempt as error:
+        log.warning("Gave up an attempt: %s", error)
+    finally:
+        attempt.clean_up()
+
+
+class _Attempt:
+    def __init__(self, claim: Claim, device: Device, shutting_down: threading.Event) -> None:
+        self.claim = claim
+        self.device = device
+        self.shutting_down = shutting_down
+        self.recipe = get_recipe(claim.recipe)
+        job_folder = settings().jobs_folder / str(claim.job_id)
+        self.folder = job_folder / str(claim.epoch)
+        self.checkpoints = job_folder / "checkpoints"
+        self.out = settings().models_folder / f".making-{claim.job_id}-{claim.epoch}"
+        self.relay = _EventRelay(claim, self.folder / "events.jsonl")
+        self.lease = _Lease(claim)
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        self.lease.start()
+        self.child = self._start_child()
+        self._accompany(self.child)
+        self.relay.relay()
+        self._close(self.child.returncode)
+
+    def clean_up(self) -> None:
+        """Leave nothing running and nothing half-made."""
+        self.lease.end()
+        if self.child is not None:
+            _kill(self.child)
+        shutil.rmtree(self.out, ignore_errors=True)
+
+    def _start_child(self) -> subprocess.Popen[bytes]:
+        spec_file = self.folder / "spec.json"
+        spec_file.write_text(json.dumps({"recipe": self.claim.recipe} | self.claim.spec), encoding="utf-8")
+        command = [sys.executable, "-m", "pipeline", "run", str(spec_file), "--watch-stdin"]
+        command += ["--out", str(self.out), "--checkpoints", str(self.checkpoints)]
+        command += ["--events", str(self.relay.path)]
+        with (self.folder / "output.log").open("wb") as output:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | self.device.environment(),
+                start_new_session=True,  # Ctrl-C at the terminal is for us; the child is told through its stdin
+            )
+
+    def _accompany(self, child: subprocess.Popen[bytes]) -> None:
+        """Relay events until the child ends; pass on a wish to stop, and insist on it after a while."""
+        told_at: float | None = None
+        while child.poll() is None:
+            self.lease.check()
+            wish = self.lease.stop_requested or ("pause" if self.shutting_down.is_set() else None)
+            if wish is not None and told_at is None:
+                told_at = time.monotonic()
+                _tell(child, wish)
+            if told_at is not None and time.monotonic() - told_at > GRACE_SECONDS:
+                log.warning("Job %d did not stop within %.0f s and was killed.", self.claim.job_id, GRACE_SECONDS)
+                _kill(child)
+            self.relay.relay()
+            try:
+                child.wait(RELAY_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+
+    def _close(self, exit_code: int) -> None:
+        """Write down how the attempt ended."""
+        place = self.claim.job_id, self.claim.epoch
+        match self.relay.last:
+            case Finished(summary=summary) if exit_code == 0:
+                self._publish(summary)
+            case Failed(kind="stopped"):
+                self._record_stop()
+            case Failed(kind=kind, message=message, advice=advice):
+                error = HoneError(message, advice)
+                error.kind = kind  # type: ignore[misc]
+                self._in_time(lambda: _write(jobs.fail, *place, error))
+            case _ if self.lease.stop_requested is not None:
+                self._record_stop()
+            case _:
+                self._record_death(exit_code)
+
+    def _publish(self, summary: dict[str, object]) -> None:
+        place = self.claim.job_id, self.claim.epoch
+        if self.recipe.produces != "model":
+            self._in_time(lambda: _write(jobs.succeed, *place, summary=summary))
+            return
+        manifest = read_manifest(self.out)
+        if manifest is None:
+            error = HoneError("The job ended without a whole model.", "Look at the log, then retry.")
+            self._in_time(lambda: _write(jobs.fail, *place, error))
+            return
+        folder = settings().models_folder / f"{self.claim.job_id}-{self.claim.epoch}"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.out.rename(folder)
+        try:
+            self._in_time(lambda: self._register(summary, folder, manifest))
+        except StaleAttempt:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def _register(self, summary: dict[str, object], folder: Path, manifest: ModelManifest) -> None:
+        place = self.claim.job_id, self.claim.epoch
+        _write(jobs.succeed, *place, summary=summary, model_folder=folder.name, manifest=manifest)
+
+    def _record_stop(self) -> None:
+        place = self.claim.job_id, self.claim.epoch
+        with reading() as session:
+            wish = jobs.get_job(session, self.claim.job_id).stop_requested or self.lease.stop_requested
+        if wish == "cancel" or wish == "pause":
+            self._in_time(lambda: _write(jobs.stopped, *place, wish))
+        else:
+            self._in_time(lambda: _write(jobs.release, *place))
+
+    def _record_death(self, exit_code: int) -> None:
+        """The child died without a word: say what can be known from outside."""
+        self.relay.add(LogLine(level="error", text=_end_of_file(self.folder / "output.log")))
+        if exit_code == -signal.SIGKILL:
+            error: HoneError = JobKilled(
+                "The job's process was killed, most likely because the machine ran out of memory.",
+                "Halve the batch size and double the accumulation, or choose a smaller model, then run it again.",
+            )
+        else:
+            error = LostWorker(
+                f"The job's process ended with exit code {exit_code} and said nothing.", "Look at the last log lines."
+            )
+        self._in_time(lambda: _write(jobs.lose, self.claim.job_id, self.claim.epoch, error))
+
+    def _in_time(self, operation: Callable[[], Result]) -> Result:
+        """Try again while the database is away, as long as the lease may still be ours."""
+        while True:
+            try:
+                return operation()
+            except OperationalError as error:
+                self.lease.check()
+                log.warning("The database did not answer; trying again: %s", error)
+                time.sleep(BEAT_SECONDS)
+
+
+class _Lease:
+    """Renews a job's lease on a clock of its own, and learns on the way whether a person wants the job to stop."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.stop_requested: StopReason | None = None
+        self._lost: str | None = None
+        self._held_at = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease-{claim.job_id}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def check(self) -> None:
+        """Raises:
+        StaleAttempt: if the lease is lost, or could not be renewed for as long as it lasts.
+        """
+        if self._lost is not None:
+            raise StaleAttempt(self._lost)
+        silence = time.monotonic() - self._held_at
+        if silence > settings().lease_seconds:
+            raise StaleAttempt(f"the lease of job {self.claim.job_id} could not be renewed for {silence:.0f} s")
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            asked_at = time.monotonic()
+            try:
+                with writing() as session:
+                    wish = jobs.renew(session, self.claim.job_id, self.claim.epoch)
+            except StaleAttempt as error:
+                if not self._ended.is_set():
+                    self._lost = str(error)
+                return
+            except OperationalError as error:
+                log.warning("The lease of job %d was not renewed: %s", self.claim.job_id, error)
+                continue
+            self._held_at = asked_at
+            self.stop_requested = self.stop_requested or wish
+
+
+class _EventRelay:
+    """Copies the lines of the child's event file into the database, in batches."""
+
+    def __init__(self, claim: Claim, path: Path) -> None:
+        self.claim = claim
+        self.path = path
+        self.last: Event | None = None
+        self._last_seq = 0
+        self._offset = 0
+        self._pending: list[Numbered] = []
+
+    def relay(self) -> None:
+        """Send what is new; what the database does not take now is kept for the next time."""
+        self._read()
+        if not self._pending:
+            return
+        try:
+            with writing() as session:
+                jobs.record_events(session, self.claim.job_id, self.claim.epoch, self._pending)
+        except OperationalError as error:
+            log.warning("Events of job %d wait for the database: %s", self.claim.job_id, error)
+            return
+        self._pending = []
+
+    def add(self, event: Event) -> None:
+        """Report something on behalf of a child that no longer can."""
+        self._last_seq += 1
+        self._pending.append(Numbered.model_validate({"seq": self._last_seq, "event": event}))
+        self.relay()
+
+    def _read(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # still being written
+                self._offset += len(line)
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            numbered = parse_line(line)
+        except ValidationError as error:
+            log.error("Job %d wrote a line that is no event: %s", self.claim.job_id, error)
+            return
+        self._pending.append(numbered)
+        self.last = numbered.event
+        self._last_seq = numbered.seq
+
+
+def _write(operation: Callable[..., object], *place: object, **values: object) -> None:
+    with writing() as session:
+        operation(session, *place, **values)
+
+
+def _tell(child: subprocess.Popen[bytes], wish: StopReason) -> None:
+    assert child.stdin is not None
+    try:
+        child.stdin.write(f"{wish}\n".encode())
+        child.stdin.flush()
+    except BrokenPipeError:
+        log.info("A child ended before it could be asked to stop.")
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and all its descendants, which may sit in sessions of their own."""
+    if child.poll() is None:
+        try:
+            kill_descendants(psutil.Process(child.pid))
+        except psutil.NoSuchProcess:
+            log.debug("A child ended by itself.")
+        child.kill()
+        child.wait()
+
+
+def _end_of_file(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    return "\n".join(lines[-LAST_LINES:]) or "The process printed nothing."

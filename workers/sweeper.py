@@ -1,0 +1,40 @@
+"""The sweeper: gives jobs of silent workers back to the queue, and rings again for jobs that wait.
+
+It runs in every worker and in the web process; any number of them do no harm to each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from store import jobs
+from store.database import writing
+from workers.queue import wake
+
+log = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 5.0
+
+
+def start_sweeper() -> threading.Thread:
+    """Sweep every few seconds, from a daemon thread."""
+    thread = threading.Thread(target=_sweep_forever, name="sweeper", daemon=True)
+    thread.start()
+    return thread
+
+
+def _sweep_forever() -> None:
+    rest = threading.Event()
+    while True:
+        try:
+            with writing() as session:
+                num_waiting = jobs.sweep(session)
+        except SQLAlchemyError as error:
+            log.warning("The database did not answer; sweeping again in %.0f s: %s", PERIOD_SECONDS, error)
+        else:
+            if num_waiting:
+                wake()
+        rest.wait(PERIOD_SECONDS)
