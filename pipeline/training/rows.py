@@ -1,0 +1,94 @@
+"""Rows: reading the canonical `rows.jsonl` of a dataset, and holding some of them back to measure with."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import BadData
+
+RowKind = Literal["text", "instruction", "preference", "unpaired"]
+Row = dict[str, Any]
+
+MARKS: dict[RowKind, frozenset[str]] = {
+    "text": frozenset({"text"}),
+    "instruction": frozenset({"messages"}),
+    "preference": frozenset({"prompt", "chosen", "rejected"}),
+    "unpaired": frozenset({"prompt", "completion", "label"}),
+}
+"""The fields that every row of a kind has."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to train on and rows held back, chosen by seed and never both."""
+
+    train: list[Row]
+    held_out: list[Row]
+
+
+def read_rows(path: str | Path, *kinds: RowKind) -> list[Row]:
+    """Read every row of a local canonical file, all of one kind.
+
+    Raises:
+        BadData: if there is no such file, it has no rows, or a row is not of one of `kinds`.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise BadData(f"There is no dataset file at {path}.", "Choose a dataset from the list, or a rows.jsonl file.")
+    rows: list[Row] = []
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                rows.append(_parse(line, number, file))
+    if not rows:
+        raise BadData(f"{file.name} has no rows.", "Choose a dataset with at least one row.")
+    kind = kind_of(rows[0])
+    if kind not in kinds:
+        raise BadData(
+            f"{file.name} holds {kind or 'unknown'} rows (fields: {', '.join(sorted(rows[0]))}).",
+            f"This recipe needs {' or '.join(kinds)} rows.",
+        )
+    for number, row in enumerate(rows, start=1):
+        if not row.keys() >= MARKS[kind]:
+            raise BadData(
+                f"Row {number} of {file.name} is not a {kind} row (fields: {', '.join(sorted(row))}).",
+                "All rows of a dataset are of one kind; mend the row or leave it out.",
+            )
+    return rows
+
+
+def kind_of(row: Row) -> RowKind | None:
+    return next((kind for kind, fields in MARKS.items() if row.keys() >= fields), None)
+
+
+def split_rows(rows: list[Row], *, held_out_share: float, seed: int, most_held_out: int = 256) -> Split:
+    """Hold back a share of the rows (at least one where the share is above zero, at most `most_held_out`).
+
+    Raises:
+        BadData: if nothing would be left to train on.
+    """
+    num_held_out = min(most_held_out, max(1, round(len(rows) * held_out_share))) if held_out_share else 0
+    if num_held_out >= len(rows):
+        raise BadData(
+            f"There are {len(rows)} rows, and {num_held_out} would be held back to measure with: none is left to train on.",
+            "Add rows, or set the held-out share to 0.",
+        )
+    held_out = set(random.Random(seed).sample(range(len(rows)), num_held_out))
+    return Split(
+        train=[row for index, row in enumerate(rows) if index not in held_out],
+        held_out=[rows[index] for index in sorted(held_out)],
+    )
+
+
+def _parse(line: str, number: int, file: Path) -> Row:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BadData(f"Line {number} of {file.name} is not JSON: {error.msg}.", "Import the file again.") from error
+    if not isinstance(row, dict):
+        raise BadData(f"Line {number} of {file.name} is {type(row).__name__}, not an object.", "Import the file again.")
+    return row
