@@ -1,0 +1,34 @@
+# make up      install everything, start Hone and print its address
+# make test    install what the tests need and run them all
+# make check   format and lint, types, then the tests
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: up test check lint pictures bench clean
+
+up:
+	@$(PYTHON) scripts/install.py
+	@exec $(BIN)/hone up
+
+test: .dev
+	@HONE_CHROMIUM=$$(scripts/find_chromium.sh) $(BIN)/python -m pytest
+
+check: lint test
+
+lint: .dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+pictures: .dev
+	@HONE_CHROMIUM=$$(scripts/find_chromium.sh) $(BIN)/python scripts/pictures.py
+
+bench: .dev
+	@$(BIN)/python -m bench
+
+.PHONY: .dev
+.dev:
+	@$(PYTHON) scripts/install.py --dev
+
+clean:
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build *.egg-info
