@@ -1,0 +1,185 @@
+"""Formats: which columns of a raw row hold what, recognised by their names or said by a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+Kind = Literal["text", "instruction", "preference", "unpaired"]
+Layout = Literal["text", "turns", "conversation", "preference", "unpaired"]
+Part = Literal[
+    "text",
+    "instruction",
+    "input",
+    "output",
+    "system",
+    "history",
+    "messages",
+    "tools",
+    "prompt",
+    "chosen",
+    "rejected",
+    "completion",
+    "label",
+]
+
+
+@dataclass(frozen=True)
+class LayoutFacts:
+    """What a layout makes, and which parts it takes from columns."""
+
+    kind: Kind
+    title: str
+    required: tuple[Part, ...]
+    optional: tuple[Part, ...] = ()
+
+
+LAYOUTS: dict[Layout, LayoutFacts] = {
+    "turns": LayoutFacts(
+        "instruction", "A question and its answer", ("instruction", "output"), ("input", "system", "history")
+    ),
+    "conversation": LayoutFacts("instruction", "A list of messages", ("messages",), ("system", "tools")),
+    "preference": LayoutFacts(
+        "preference",
+        "A preferred and a rejected answer",
+        ("chosen", "rejected"),
+        ("prompt", "input", "system", "tools"),
+    ),
+    "unpaired": LayoutFacts(
+        "unpaired", "An answer and whether it is good", ("prompt", "completion", "label"), ("system",)
+    ),
+    "text": LayoutFacts("text", "Plain text", ("text",)),
+}
+
+PART_HELP: dict[Part, str] = {
+    "text": "The text to learn from.",
+    "instruction": "What the person asks.",
+    "input": "More of the question, put on a line of its own under it.",
+    "output": "The answer to learn.",
+    "system": "The system prompt.",
+    "history": "Earlier turns, as a list of [question, answer] pairs.",
+    "messages": "The whole conversation: role and content, or from and value.",
+    "tools": "Schemas of the tools that the answers may call.",
+    "prompt": "What was asked; may be left out where both answers are whole conversations with the same beginning.",
+    "chosen": "The better answer.",
+    "rejected": "The worse answer.",
+    "completion": "The answer.",
+    "label": "true for a good answer, false for a bad one.",
+}
+
+
+class Mapping(BaseModel):
+    """Which column each part of a row comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layout: Layout
+    columns: dict[Part, str]
+
+    @model_validator(mode="after")
+    def _has_its_parts(self) -> Mapping:
+        facts = LAYOUTS[self.layout]
+        missing = [part for part in facts.required if not self.columns.get(part)]
+        if missing:
+            raise ValueError(f"choose a column for {' and '.join(missing)}")
+        foreign = [part for part in self.columns if part not in facts.required + facts.optional]
+        if foreign:
+            raise ValueError(f"{facts.title.lower()} has no part named {foreign[0]}")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        return LAYOUTS[self.layout].kind
+
+
+@dataclass(frozen=True)
+class Format:
+    """A recognised set of columns."""
+
+    name: str
+    mapping: Mapping
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """Column names by which a format is known; a part may go by one of several names."""
+
+    name: str
+    layout: Layout
+    required: dict[Part, tuple[str, ...]]
+    optional: dict[Part, tuple[str, ...]]
+
+
+_SYSTEM: dict[Part, tuple[str, ...]] = {"system": ("system", "system_prompt")}
+_TOOLS: dict[Part, tuple[str, ...]] = {"tools": ("tools", "functions")}
+
+_SIGNATURES = (  # the most particular first: the first that fits is it
+    _Signature(
+        "ShareGPT preference",
+        "preference",
+        {"prompt": ("conversations", "conversation"), "chosen": ("chosen",), "rejected": ("rejected",)},
+        _SYSTEM | _TOOLS,
+    ),
+    _Signature(
+        "preference",
+        "preference",
+        {"prompt": ("prompt", "messages", "instruction", "question"), "chosen": ("chosen",), "rejected": ("rejected",)},
+        {"input": ("input",)} | _SYSTEM | _TOOLS,
+    ),
+    _Signature(
+        "preference, implicit prompt",
+        "preference",
+        {"chosen": ("chosen",), "rejected": ("rejected",)},
+        _SYSTEM | _TOOLS,
+    ),
+    _Signature(
+        "unpaired", "unpaired", {"prompt": ("prompt",), "completion": ("completion",), "label": ("label",)}, _SYSTEM
+    ),
+    _Signature("messages", "conversation", {"messages": ("messages",)}, _SYSTEM | _TOOLS),
+    _Signature("ShareGPT", "conversation", {"messages": ("conversations", "conversation")}, _SYSTEM | _TOOLS),
+    _Signature(
+        "alpaca",
+        "turns",
+        {"instruction": ("instruction",), "output": ("output",)},
+        {"input": ("input",), "history": ("history",)} | _SYSTEM,
+    ),
+    _Signature("prompt and completion", "turns", {"instruction": ("prompt",), "output": ("completion",)}, _SYSTEM),
+    _Signature("text", "text", {"text": ("text",)}, {}),
+)
+
+_GUESSES: dict[Part, tuple[str, ...]] = {
+    "instruction": ("question", "query", "prompt", "instruction", "user", "input", "problem"),
+    "output": ("answer", "response", "output", "completion", "assistant", "solution", "target"),
+    "text": ("content", "document", "body", "article"),
+}
+
+
+def recognise(columns: Iterable[str]) -> Format | None:
+    """The format that columns of these names are in, or None where a person must say."""
+    names = set(columns)
+    for signature in _SIGNATURES:
+        found = {part: _first(names, aliases) for part, aliases in signature.required.items()}
+        if all(found.values()):
+            found |= {part: _first(names, aliases) for part, aliases in signature.optional.items()}
+            return Format(
+                signature.name, Mapping(layout=signature.layout, columns={p: c for p, c in found.items() if c})
+            )
+    return None
+
+
+def suggest(columns: Sequence[str]) -> Mapping | None:
+    """A mapping that a person may want to start from, where the columns were not recognised."""
+    lowered = {column.lower(): column for column in columns}
+    question, answer = (_first(lowered, _GUESSES[part]) for part in ("instruction", "output"))
+    if question and answer:
+        return Mapping(layout="turns", columns={"instruction": lowered[question], "output": lowered[answer]})
+    text = _first(lowered, _GUESSES["text"]) or (next(iter(lowered)) if len(lowered) == 1 else None)
+    return Mapping(layout="text", columns={"text": lowered[text]}) if text else None
+
+
+def _first(names: Iterable[str], aliases: tuple[str, ...]) -> str | None:
+    known = set(names)
+    return next((alias for alias in aliases if alias in known), None)
