@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 import httpx
+from store.first_start import prepare_first_start
 
 from pipeline.errors import HoneError
 from store.database import upgrade
-from store.first_start import prepare_first_start
 from store.settings import BadSettings, Settings
 from workers.queue import wake
 
@@ -69,10 +69,8 @@ class Processes:
                 for part in self._parts:
                     part.start()
                 if self._wait_until_ready():
-                    print(
-                        f"\n  Hone is ready:  {self._address()}\n\n  Data folder: {self.settings.home}\n  Stop with Ctrl-C.\n"
-                    )
-                    sys.stdout.flush()
+                    print(f"\n  Hone is ready:  {self._address()}\n")
+                    print(f"  Data folder: {self.settings.home}\n  Stop with Ctrl-C.\n", flush=True)
                 while not self._stopping.wait(0.5):
                     self._restart_crashed()
             finally:
