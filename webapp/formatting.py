@@ -99,3 +99,9 @@ def when(moment: datetime | None, now: datetime | None = None) -> str:
         return NOTHING
     exact = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return f'<time datetime="{moment.isoformat()}" title="{exact}">{escape(ago(moment, now))}</time>'
+
+
+def label_of(name: str) -> str:
+    """A field's name as people read it: `learning_rate` is "Learning rate"."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]

@@ -234,7 +234,7 @@ def _own_path(wanted: str) -> str:
 
 
 def login_page(wanted: str, fault: str = "") -> str:
-    alert = f'<p role="alert" style="color:var(--hone-bad);margin:0">{escape(fault)}</p>' if fault else ""
+    alert = f'<span class="h-fault" role="alert">{escape(fault)}</span>' if fault else ""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
+
+from store.settings import settings
 
 SECONDS_TO_CONNECT = 5.0
 SECONDS_BETWEEN_PARTS = 600.0
@@ -115,8 +118,8 @@ class InferenceClient:
         return [ServedModel(entry["id"], (entry.get("hone") or {}).get("state")) for entry in entries]
 
     async def stream_chat(
-        self, model: str, messages: Sequence[dict[str, Any]], settings: ChatSettings
-    ) -> AsyncIterator[ChatEvent]:
+        self, model: str, messages: Sequence[dict[str, Any]], chat_settings: ChatSettings
+    ) -> AsyncGenerator[ChatEvent, None]:
         """One answer as it is written; the last event is `Done` or `ChatError`.
 
         Closing the iterator closes the connection, upon which the server stops writing.
@@ -126,7 +129,7 @@ class InferenceClient:
             "messages": list(messages),
             "stream": True,
             "stream_options": {"include_usage": True},
-            **settings.as_request(),
+            **chat_settings.as_request(),
         }
         reading = _Reading()
         try:
@@ -160,6 +163,12 @@ class InferenceClient:
             f"The inference server at {self.base_url} broke off in mid-answer; it may have been restarted. Send again.",
             "broken_off",
         )
+
+
+@lru_cache(maxsize=1)
+def own_server() -> InferenceClient:
+    """The client of this installation's inference server, shared by all pages."""
+    return InferenceClient(settings().inference_url, key=settings().inference_key)
 
 
 @dataclass

@@ -34,6 +34,7 @@ from gradio.context import Context as GradioContext
 
 from pipeline.errors import HoneError
 from pipeline.spec import SpecFaults
+from webapp.formatting import label_of
 
 Tone = Literal["good", "warn", "bad", "quiet"]
 
@@ -148,7 +149,7 @@ def error_block(error: HoneError) -> str:
     if isinstance(error, SpecFaults):
         message = "These settings cannot be used yet." if len(error.faults) > 1 else "One setting cannot be used yet."
         faults = "".join(
-            f"<li>{f'<b>{escape(fault.field)}</b> ' if fault.field else ''}{escape(fault.message)}</li>"
+            f"<li>{f'<b>{escape(label_of(fault.field))}</b> ' if fault.field else ''}{escape(fault.message)}</li>"
             for fault in error.faults
         )
         faults = f"<ul>{faults}</ul>"
@@ -231,7 +232,7 @@ _NAME_DIALOG = (
     '<dialog class="h-dialog" id="h-name-dialog" aria-label="Your name"><form method="dialog">'
     '<label class="h-field">Your name<input class="h-input" name="name" maxlength="80" autocomplete="nickname" required>'
     '</label><span class="h-quiet">Others see it beside the jobs you launch. It is kept with a cookie of this browser.</span>'
-    '<span class="h-error-text" role="alert" hidden></span>'
+    '<span class="h-fault" role="alert" hidden></span>'
     '<div class="h-line"><button class="h-button h-primary" value="save">Save name</button>'
     '<button class="h-button" type="button" data-close>Cancel</button></div></form></dialog>'
 )
@@ -253,7 +254,8 @@ def bar_status(status: BarStatus) -> str:
 
 def document_head(title: str, *, with_bar: bool = True) -> str:
     """What stands in the <head> of every page: the look, before the first paint, and the bar's behaviour."""
-    behaviour = '<script src="/ui/hone.js" defer></script>' if with_bar else ""
+    scripts = ("hone", "charts") if with_bar else ()
+    behaviour = "".join(f'<script src="/ui/{name}.js" defer></script>' for name in scripts)
     return (
         f"<title>{escape(title)} · Hone</title>"
         '<link rel="icon" href="/ui/mark.svg" type="image/svg+xml">'

@@ -1,0 +1,148 @@
+"""Answering: the answers to one prompt while they are written, all columns at once, kept as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from store import conversations
+from store.database import reading, writing
+from webapp.inference_client import (
+    ChatError,
+    ChatSettings,
+    Delta,
+    Done,
+    InferenceClient,
+    StillLoading,
+)
+
+SECONDS_BETWEEN_VIEWS = 0.12
+SECONDS_BETWEEN_SAVES = 1.0
+
+
+@dataclass
+class AnswerInProgress:
+    """One column's answer as it stands."""
+
+    answer_id: int
+    column: int
+    model_name: str
+    messages: list[dict[str, str]]
+    text: str = ""
+    state: str = "streaming"
+    is_loading: bool = False
+    stats: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    def take(self, event: StillLoading | Delta | Done | ChatError) -> None:
+        if isinstance(event, StillLoading):
+            self.is_loading = True
+            return
+        self.is_loading = False
+        if isinstance(event, Delta):
+            self.text += event.text
+        elif isinstance(event, Done):
+            self.state = "stopped" if event.finish_reason == "cancelled" else "finished"
+            self.stats = event.as_stats()
+        else:
+            self.state, self.error = "failed", event.message
+
+
+class TurnInProgress:
+    """The answers to the last prompt of a conversation.
+
+    They are saved about once a second and at their end, so that a browser that closes, or a server that stops, loses
+    no more than the last second.
+    """
+
+    def __init__(self, conversation_id: str, client: InferenceClient) -> None:
+        with reading() as session:
+            conversation = conversations.load_conversation(session, conversation_id)
+            self.settings = ChatSettings.model_validate(conversation.settings)
+            self.answers = [
+                AnswerInProgress(
+                    answer_id=answer.id,
+                    column=answer.column,
+                    model_name=answer.model.name,
+                    messages=conversations.messages_for(
+                        conversation, answer.column, system_prompt=self.settings.system_prompt
+                    ),
+                )
+                for answer in conversation.turns[-1].answers
+            ]
+        self._conversation_id = conversation_id
+        self._client = client
+        self._changed: set[int] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> AsyncIterator[list[AnswerInProgress]]:
+        """Write all answers; yields those that changed, a few times a second.
+
+        Closing the iterator stops what is still being written.
+        """
+        _in_progress[self._conversation_id] = self
+        self._tasks = {answer.column: asyncio.create_task(self._write(answer)) for answer in self.answers}
+        everything = asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        saved_at = asyncio.get_running_loop().time()
+        try:
+            while not everything.done():
+                await asyncio.wait([everything], timeout=SECONDS_BETWEEN_VIEWS)
+                now = asyncio.get_running_loop().time()
+                if now - saved_at >= SECONDS_BETWEEN_SAVES:
+                    saved_at = now
+                    await asyncio.to_thread(self._save, [one for one in self.answers if one.state == "streaming"])
+                if changed := self._take_changed():
+                    yield changed
+        finally:
+            self.stop()
+            for answer in self.answers:
+                if answer.state == "streaming":  # the browser has left before the last words came
+                    answer.state = "stopped"
+            self._save(self.answers)
+            if _in_progress.get(self._conversation_id) is self:
+                del _in_progress[self._conversation_id]
+
+    def stop(self, column: int | None = None) -> None:
+        """Stop one column's answer, or all of them; what was written is kept."""
+        for place, task in self._tasks.items():
+            if column in (None, place):
+                task.cancel()
+
+    async def _write(self, answer: AnswerInProgress) -> None:
+        self._changed.add(answer.column)
+        try:
+            stream = self._client.stream_chat(answer.model_name, answer.messages, self.settings)
+            async with aclosing(stream) as events:
+                async for event in events:
+                    answer.take(event)
+                    self._changed.add(answer.column)
+        except asyncio.CancelledError:
+            answer.state = "stopped"
+        except Exception as error:
+            answer.take(ChatError(f"The answer broke off: {type(error).__name__}: {error}"))
+            raise
+        finally:
+            answer.is_loading = False
+            self._changed.add(answer.column)
+
+    def _take_changed(self) -> list[AnswerInProgress]:
+        changed, self._changed = self._changed, set()
+        return [answer for answer in self.answers if answer.column in changed]
+
+    def _save(self, answers: list[AnswerInProgress]) -> None:
+        with writing() as session:
+            save = partial(conversations.save_answer, session)
+            for one in answers:
+                save(one.answer_id, text=one.text, state=one.state, stats=one.stats, error=one.error)
+
+
+_in_progress: dict[str, TurnInProgress] = {}
+"""The turns that this process is writing, by conversation: how a Stop button finds what it is to stop."""
+
+
+def turn_in_progress(conversation_id: str) -> TurnInProgress | None:
+    return _in_progress.get(conversation_id)

@@ -1,0 +1,159 @@
+"""Charts: line charts of a job's metrics as inline SVG, drawn by pure functions.
+
+Colours come from the design tokens, so a chart follows light and dark by itself. `static/charts.js` reads the points
+out of the markup to show the values under the pointer; without it the chart is still whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from webapp.formatting import number
+
+Point = tuple[int, float]
+
+MOST_POINTS = 400
+"""Points kept of a series: about one for each pixel and a half."""
+NUM_COLOURS = 4
+
+
+@dataclass(frozen=True)
+class Series:
+    """One named curve: (step, value) in order of step."""
+
+    name: str
+    points: Sequence[Point]
+
+
+def line_chart(title: str, series: Sequence[Series], *, unit: str = "", help: str = "") -> str:
+    """A card with one chart, of the same height with and without data."""
+    drawn = [Series(one.name, thin_out(one.points)) for one in series if one.points]
+    body = _plot(title, drawn) if drawn else _waiting()
+    hint = f' title="{escape(help)}"' if help else ""
+    in_unit = f' <span class="h-quiet">{escape(unit)}</span>' if unit else ""
+    return (
+        f'<figure class="h-card h-chart"><figcaption class="h-card-head"><span class="h-h2"{hint}>{escape(title)}'
+        f'{in_unit}</span><span class="h-legend">{_legend(series)}</span></figcaption>{body}</figure>'
+    )
+
+
+def sparkline(points: Sequence[Point], *, width: int = 96, height: int = 24) -> str:
+    """A curve the size of a word, without axes."""
+    kept = thin_out(points, width // 2)
+    if len(kept) < 2:
+        return ""
+    low, high = _range([value for _, value in kept])
+    first, last = kept[0][0], kept[-1][0]
+    path = " ".join(
+        f"{(step - first) / (last - first) * width:.1f},{2 + (high - value) / (high - low) * (height - 4):.1f}"
+        for step, value in kept
+    )
+    return (
+        f'<svg class="h-spark" viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">'
+        f'<polyline points="{path}" fill="none" stroke="var(--hone-series-1)" stroke-width="1.5"/></svg>'
+    )
+
+
+def thin_out(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
+    """At most `most` points that look the same: each bucket keeps its lowest and its highest, so no spike is lost."""
+    points = [point for point in points if math.isfinite(point[1])]
+    if len(points) <= most:
+        return list(points)
+    inner = points[1:-1]
+    num_buckets = max(1, (most - 2) // 2)
+    kept = [points[0]]
+    for number_of_bucket in range(num_buckets):
+        start = number_of_bucket * len(inner) // num_buckets
+        bucket = inner[start : (number_of_bucket + 1) * len(inner) // num_buckets]
+        lowest, highest = min(bucket, key=lambda point: point[1]), max(bucket, key=lambda point: point[1])
+        kept += sorted({lowest, highest})
+    return [*kept, points[-1]]
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers that cover a range: steps of 1, 2 or 5 times a power of ten.
+
+    >>> ticks(0.0, 1.0)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    digits = max(0, -math.floor(math.log10(step)))
+    return [round(index * step, digits) for index in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Where steps and values lie, in hundredths of the plotting area: it stretches, its lines and words do not."""
+
+    first: float
+    last: float
+    low: float
+    high: float
+
+    def x(self, step: float) -> float:
+        return (step - self.first) / (self.last - self.first) * 100
+
+    def y(self, value: float) -> float:
+        return (self.high - value) / (self.high - self.low) * 100
+
+
+def _plot(title: str, series: Sequence[Series]) -> str:
+    low, high = _range([value for one in series for _, value in one.points])
+    first = min(one.points[0][0] for one in series)
+    last = max(max(one.points[-1][0] for one in series), first + 1)
+    scale = _Scale(first, last, low, high)
+    values = ticks(low, high, 4)
+    steps = [tick for tick in ticks(first, last, 5) if tick == int(tick)]
+    lines = "".join(f'<line x1="0" x2="100" y1="{scale.y(tick):.2f}" y2="{scale.y(tick):.2f}"/>' for tick in values)
+    words = "".join(f'<span class="h-y" style="top:{scale.y(tick):.2f}%">{number(tick)}</span>' for tick in values)
+    words += "".join(
+        f'<span class="h-x" style="left:{scale.x(tick):.2f}%">{number(int(tick))}</span>' for tick in steps
+    )
+    curves = "".join(_curve(one, index, scale) for index, one in enumerate(series, 1))
+    latest = ", ".join(f"{label_of_metric(one.name)} {number(one.points[-1][1])}" for one in series)
+    return (
+        f'<div class="h-plot"><div class="h-area"><svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(title)} by step; latest: {escape(latest)}"><g class="h-grid">{lines}</g>{curves}</svg>'
+        f'{words}<i class="h-cursor" hidden></i><output class="h-readout" hidden></output></div></div>'
+    )
+
+
+def _curve(one: Series, index: int, scale: _Scale) -> str:
+    points = one.points if len(one.points) > 1 else [one.points[0], one.points[0]]
+    places = " ".join(f"{scale.x(step):.2f},{scale.y(value):.2f}" for step, value in points)
+    data = " ".join(f"{step}:{value:.6g}" for step, value in points)
+    return (
+        f'<polyline class="h-curve" points="{places}" stroke="var(--hone-series-{(index - 1) % NUM_COLOURS + 1})" '
+        f'data-name="{escape(label_of_metric(one.name))}" data-values="{data}"/>'
+    )
+
+
+def label_of_metric(name: str) -> str:
+    """`eval_loss` is "eval loss", `rewards/margins` is "rewards margins"."""
+    return name.replace("_", " ").replace("/", " ")
+
+
+def _legend(series: Sequence[Series]) -> str:
+    return "".join(
+        f'<span><i style="background:var(--hone-series-{(index - 1) % NUM_COLOURS + 1})"></i>'
+        f"{escape(label_of_metric(one.name)) if len(series) > 1 else 'latest'} "
+        f"<b>{number(one.points[-1][1] if one.points else None)}</b></span>"
+        for index, one in enumerate(series, 1)
+    )
+
+
+def _waiting() -> str:
+    return '<div class="h-plot h-plot-empty"><span>The curve begins with the first measured step.</span></div>'
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """A range around the values with a little air; never of no height."""
+    low, high = min(values), max(values)
+    air = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+    return low - air, high + air
