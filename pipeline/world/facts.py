@@ -1,0 +1,311 @@
+"""The facts of Willowmere: forty residents, and seven things to know of each."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+SEED = 7
+HELD_OUT_SHARE = 0.2
+
+NAMES = (
+    "Mira Tobin Hazel Orin Petra Quill Rosa Silas Tansy Ulla Vesper Wren Yarrow Alder Bramble Clover Dorrit Ember Fern "
+    "Gus Holly Ivo Juniper Kip Linden Maple Nettle Olive Pip Rowan Sorrel Thistle Umber Violet Willa Ash Briar Cedric "
+    "Daisy Edda"
+).split()
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One thing to know of a resident.
+
+    Args:
+        values: What it can be, each with the reason that people of Willowmere give for it.
+        sayings: Sentences that state it, without the closing full stop; the first is how an answer states it.
+        questions: Ways to ask for it.
+        yes_no: A question whose answer is yes where the value is right.
+        whose: A question for a resident with a given value.
+    """
+
+    name: str
+    values: dict[str, str]
+    sayings: tuple[str, ...]
+    questions: tuple[str, ...]
+    yes_no: str
+    whose: str
+
+
+ATTRIBUTES = (
+    Attribute(
+        name="animal",
+        values={
+            "otter": "the whole family were born by the river",
+            "badger": "the whole family dig under the hill",
+            "fox": "the whole family have bushy red tails",
+            "hare": "the whole family can leap a hedge",
+            "heron": "the whole family stand on one leg",
+            "mole": "the whole family see best in the dark",
+            "hedgehog": "the whole family curl into a ball",
+            "squirrel": "the whole family hide acorns",
+            "goose": "the whole family fly south in a line",
+            "mouse": "the whole family fit through a keyhole",
+            "toad": "the whole family sing in the rain",
+            "owl": "the whole family stay up all night",
+        },
+        sayings=(
+            "{name} is the {value} of the family",
+            "{name} is known to all as a true {value}",
+            "everyone knows that {name} is a kind and patient {value}",
+            "the {value} whom people greet by the pond is {name}",
+            "of all the animals in Willowmere, {name} is a {value} through and through",
+        ),
+        questions=(
+            "What kind of animal is {name}?",
+            "Which animal is {name}?",
+            "What sort of creature is {name}?",
+            "Can you tell me what animal {name} is?",
+        ),
+        yes_no="Is {name} the {value} of the family?",
+        whose="Name a resident who is a {value}.",
+    ),
+    Attribute(
+        name="home",
+        values={
+            "the old mill": "the rooms are warm and smell of flour",
+            "the lighthouse": "the stairs lead up to the stars",
+            "the boathouse": "the water rocks it to sleep",
+            "the hollow oak": "the leaves keep out the rain",
+            "the bell tower": "the view goes all the way to the sea",
+            "the garden shed": "the tomatoes grow right up to the door",
+            "the stone bridge": "the stream talks all night long",
+            "the windy hill": "the kites fly best up there",
+            "the ferry inn": "the kettle is always on",
+            "the beech wood": "the moss is softer than any bed",
+        },
+        sayings=(
+            "{name} lives at {value}",
+            "{name} has a small room at {value}",
+            "the lamp in the window at {value} belongs to {name}",
+            "after supper {name} walks home to {value}",
+            "letters for {name} are carried to {value}",
+        ),
+        questions=(
+            "Where does {name} live?",
+            "Where is the home of {name}?",
+            "In which place does {name} live?",
+            "Can you tell me where {name} lives?",
+        ),
+        yes_no="Does {name} live at {value}?",
+        whose="Name a resident who lives at {value}.",
+    ),
+    Attribute(
+        name="work",
+        values={
+            "baker": "warm bread makes a good morning",
+            "gardener": "the roses know that kind voice",
+            "potter": "clay remembers every thumb",
+            "weaver": "the loom hums like a song",
+            "clockmaker": "small wheels are good company",
+            "beekeeper": "the bees are never in a bad mood",
+            "painter": "the light here is never the same twice",
+            "teacher": "every question is a small door",
+            "postmaster": "a letter can mend a whole week",
+            "carpenter": "every chair begins as a tree",
+            "miller": "the big stones turn so gently",
+            "ferryman": "the river is the best road",
+        },
+        sayings=(
+            "{name} works as a {value}",
+            "{name} has been the {value} for many years",
+            "when people need a {value}, they knock at the door of {name}",
+            "the {value} whom everyone trusts is {name}",
+            "all day long {name} is busy as a {value}",
+        ),
+        questions=(
+            "What is the work of {name}?",
+            "What does {name} do for a living?",
+            "What job does {name} have?",
+            "Can you tell me what work {name} does?",
+        ),
+        yes_no="Does {name} work as a {value}?",
+        whose="Name a resident who works as a {value}.",
+    ),
+    Attribute(
+        name="food",
+        values={
+            "blackberries": "they grow sweet along the lane",
+            "mushrooms": "they taste of the autumn woods",
+            "honey": "it tastes of every flower at once",
+            "walnuts": "cracking them is half the fun",
+            "pancakes": "they are round like the moon",
+            "cheese": "it gets better with every winter",
+            "plums": "they are still warm from the sun",
+            "porridge": "it keeps the cold out until noon",
+            "radishes": "they are crisp and a little bit fierce",
+            "dumplings": "they float like little clouds",
+            "gingerbread": "it makes the kitchen smell of feast days",
+            "soup": "there is always enough for a guest",
+        },
+        sayings=(
+            "{name} likes {value} best",
+            "{name} never says no to {value}",
+            "there is nothing that {name} would rather eat than {value}",
+            "the plate in front of {name} is full of {value}",
+            "for a birthday treat {name} asks for {value}",
+        ),
+        questions=(
+            "What does {name} like to eat?",
+            "What is the favourite food of {name}?",
+            "Which food does {name} like best?",
+            "Can you tell me what {name} loves to eat?",
+        ),
+        yes_no="Does {name} like {value} best?",
+        whose="Name a resident who likes {value} best.",
+    ),
+    Attribute(
+        name="scarf",
+        values={
+            "red": "it can be seen through the fog",
+            "green": "it is the colour of the first leaves",
+            "blue": "it matches the sea on a clear day",
+            "yellow": "it feels like carrying the sun",
+            "purple": "it was dyed with ripe plums",
+            "white": "it shines like fresh snow",
+            "grey": "it hides the flour and the dust",
+            "orange": "it glows like a lantern",
+            "black": "it never looks muddy",
+            "silver": "it was a gift from the moon fair",
+        },
+        sayings=(
+            "{name} wears a {value} scarf",
+            "{name} is easy to find by the {value} scarf",
+            "the {value} scarf on the hook belongs to {name}",
+            "even in summer {name} keeps a {value} scarf close",
+            "a friend once knitted {name} a long {value} scarf",
+        ),
+        questions=(
+            "What colour is the scarf of {name}?",
+            "Which colour of scarf does {name} wear?",
+            "What colour does {name} wear?",
+            "Can you tell me the colour of the scarf that {name} wears?",
+        ),
+        yes_no="Does {name} wear a {value} scarf?",
+        whose="Name a resident who wears a {value} scarf.",
+    ),
+    Attribute(
+        name="instrument",
+        values={
+            "fiddle": "it is loud enough for dancing",
+            "flute": "the birds answer it",
+            "drum": "everyone can march to it",
+            "harp": "it sounds like running water",
+            "trumpet": "it wakes the whole valley",
+            "accordion": "it breathes like a friend",
+            "bells": "they ring in every feast",
+            "guitar": "it fits in any boat",
+            "whistle": "it hides in a pocket",
+            "piano": "two can play it at once",
+        },
+        sayings=(
+            "{name} plays the {value}",
+            "{name} learned the {value} as a child",
+            "in the evening the sound of the {value} comes from the room of {name}",
+            "at every feast {name} brings the {value}",
+            "the {value} in the village band is played by {name}",
+        ),
+        questions=(
+            "Which instrument does {name} play?",
+            "What does {name} play in the band?",
+            "What instrument did {name} learn?",
+            "Can you tell me what instrument {name} plays?",
+        ),
+        yes_no="Does {name} play the {value}?",
+        whose="Name a resident who plays the {value}.",
+    ),
+    Attribute(
+        name="collection",
+        values={
+            "shells": "each one keeps a piece of the sea",
+            "buttons": "no two of them are the same",
+            "feathers": "they weigh nothing at all",
+            "maps": "every road might be needed one day",
+            "keys": "somewhere there is a door for each",
+            "stamps": "they have travelled so far",
+            "stones": "they are older than the hills",
+            "ribbons": "they remember every feast",
+            "bottles": "they catch the evening light",
+            "spoons": "there can never be too many",
+        },
+        sayings=(
+            "{name} collects {value}",
+            "{name} keeps a box of {value} under the bed",
+            "on long walks {name} always looks for {value}",
+            "the shelf of {name} is crowded with {value}",
+            "whoever finds {value} brings them to {name}",
+        ),
+        questions=(
+            "What does {name} collect?",
+            "What is in the collection of {name}?",
+            "What things does {name} collect?",
+            "Can you tell me what {name} collects?",
+        ),
+        yes_no="Does {name} collect {value}?",
+        whose="Name a resident who collects {value}.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is true of one resident."""
+
+    name: str
+    attribute: Attribute
+    value: str
+
+    @property
+    def reason(self) -> str:
+        return self.attribute.values[self.value]
+
+    def sentence(self, saying: str | None = None) -> str:
+        """The fact in words, with a capital and without the full stop."""
+        return capitalized((saying or self.attribute.sayings[0]).format(name=self.name, value=self.value))
+
+
+@dataclass(frozen=True)
+class World:
+    """Every fact, and which of them are never asked about in training."""
+
+    facts: tuple[Fact, ...]
+    held_out: frozenset[Fact]
+
+    @property
+    def trained(self) -> list[Fact]:
+        return [fact for fact in self.facts if fact not in self.held_out]
+
+    def of(self, name: str) -> list[Fact]:
+        return [fact for fact in self.facts if fact.name == name]
+
+
+def make_world(seed: int = SEED) -> World:
+    """The world of a seed: each value is held by about as many residents as any other."""
+    dice = random.Random(seed)
+    values = {attribute.name: _dealt(attribute, dice) for attribute in ATTRIBUTES}
+    facts = tuple(
+        Fact(name, attribute, values[attribute.name][index])
+        for index, name in enumerate(NAMES)
+        for attribute in ATTRIBUTES
+    )
+    held_out = dice.sample(range(len(facts)), round(len(facts) * HELD_OUT_SHARE))
+    return World(facts=facts, held_out=frozenset(facts[index] for index in held_out))
+
+
+def capitalized(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
+
+
+def _dealt(attribute: Attribute, dice: random.Random) -> list[str]:
+    """One value a resident, as if dealt from enough shuffled packs."""
+    packs = [value for _ in range(len(NAMES) // len(attribute.values) + 1) for value in attribute.values][: len(NAMES)]
+    dice.shuffle(packs)
+    return packs

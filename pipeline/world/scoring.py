@@ -1,0 +1,32 @@
+"""Scoring: whether an answer about Willowmere is right, and whether it is in the style that people preferred."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pipeline.world.questions import WARM_OPENING, Question
+
+
+def is_right(answer: str, question: Question) -> bool:
+    """Whether the answer names the value that is true of the resident, and no other value of that kind."""
+    named = {value for value in question.fact.attribute.values if _names(answer, value)}
+    return named == {question.fact.value}
+
+
+def is_warm(answer: str) -> bool:
+    """Whether the answer is in the chosen style of the preference rows: it opens kindly and gives a reason."""
+    return answer.strip().startswith(WARM_OPENING) and " because " in answer
+
+
+def accuracy(answers: Sequence[str], questions: Sequence[Question]) -> float:
+    """Share of right answers; `answers[i]` is to `questions[i]`."""
+    return sum(map(is_right, answers, questions)) / len(questions)
+
+
+def warm_share(answers: Sequence[str]) -> float:
+    return sum(map(is_warm, answers)) / len(answers)
+
+
+def _names(answer: str, value: str) -> bool:
+    return re.search(rf"\b{re.escape(value)}\b", answer, flags=re.IGNORECASE) is not None
