@@ -15,9 +15,9 @@ NAMES = (
 ).split()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attribute:
-    """One thing to know of a resident.
+    """One thing to know of a resident; there is one object for each, compared by identity.
 
     Args:
         values: What it can be, each with the reason that people of Willowmere give for it.
