@@ -1,4 +1,4 @@
-"""`python -m pipeline.data FILE OUT`: import a file into a new folder, with progress as JSON lines on standard output."""
+"""`python -m pipeline.data FILE OUT`: import a file into a new folder, and print progress as JSON lines."""
 
 from __future__ import annotations
 

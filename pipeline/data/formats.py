@@ -95,6 +95,17 @@ class Mapping(BaseModel):
         return LAYOUTS[self.layout].kind
 
 
+CANONICAL_MAPPINGS: dict[Kind, Mapping] = {
+    "text": Mapping(layout="text", columns={"text": "text"}),
+    "instruction": Mapping(layout="conversation", columns={"messages": "messages", "tools": "tools"}),
+    "preference": Mapping(
+        layout="preference", columns={"prompt": "prompt", "chosen": "chosen", "rejected": "rejected", "tools": "tools"}
+    ),
+    "unpaired": Mapping(layout="unpaired", columns={"prompt": "prompt", "completion": "completion", "label": "label"}),
+}
+"""How canonical rows of each kind are read again."""
+
+
 @dataclass(frozen=True)
 class Format:
     """A recognised set of columns."""
@@ -103,18 +114,23 @@ class Format:
     mapping: Mapping
 
 
+_Aliases = dict[Part, tuple[str, ...]]
+
+
 @dataclass(frozen=True)
 class _Signature:
     """Column names by which a format is known; a part may go by one of several names."""
 
     name: str
     layout: Layout
-    required: dict[Part, tuple[str, ...]]
-    optional: dict[Part, tuple[str, ...]]
+    required: _Aliases
+    optional: _Aliases
 
 
-_SYSTEM: dict[Part, tuple[str, ...]] = {"system": ("system", "system_prompt")}
-_TOOLS: dict[Part, tuple[str, ...]] = {"tools": ("tools", "functions")}
+_SYSTEM: _Aliases = {"system": ("system", "system_prompt")}
+_INPUT: _Aliases = {"input": ("input",)}
+_HISTORY: _Aliases = {"history": ("history",)}
+_TOOLS: _Aliases = {"tools": ("tools", "functions")}
 
 _SIGNATURES = (  # the most particular first: the first that fits is it
     _Signature(
@@ -127,7 +143,7 @@ _SIGNATURES = (  # the most particular first: the first that fits is it
         "preference",
         "preference",
         {"prompt": ("prompt", "messages", "instruction", "question"), "chosen": ("chosen",), "rejected": ("rejected",)},
-        {"input": ("input",)} | _SYSTEM | _TOOLS,
+        _INPUT | _SYSTEM | _TOOLS,
     ),
     _Signature(
         "preference, implicit prompt",
@@ -144,13 +160,13 @@ _SIGNATURES = (  # the most particular first: the first that fits is it
         "alpaca",
         "turns",
         {"instruction": ("instruction",), "output": ("output",)},
-        {"input": ("input",), "history": ("history",)} | _SYSTEM,
+        _INPUT | _HISTORY | _SYSTEM,
     ),
     _Signature("prompt and completion", "turns", {"instruction": ("prompt",), "output": ("completion",)}, _SYSTEM),
     _Signature("text", "text", {"text": ("text",)}, {}),
 )
 
-_GUESSES: dict[Part, tuple[str, ...]] = {
+_GUESSES: _Aliases = {
     "instruction": ("question", "query", "prompt", "instruction", "user", "input", "problem"),
     "output": ("answer", "response", "output", "completion", "assistant", "solution", "target"),
     "text": ("content", "document", "body", "article"),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.data.formats import Kind, Mapping, recognise, suggest
+from pipeline.data.formats import CANONICAL_MAPPINGS, Kind, Mapping, recognise, suggest
 from pipeline.data.messages import RowFault
 from pipeline.data.normalising import Normaliser, normaliser
 from pipeline.data.raw import BadRow, RawRow
@@ -140,7 +141,7 @@ def import_file(
     mapping: Mapping | None = None,
     on_progress: Callable[[ImportProgress], None] = lambda progress: None,
 ) -> ImportReport:
-    """Read a file once, and write into the new folder `out`: `rows.jsonl`, `rejected.jsonl`, their indexes, `report.json`.
+    """Read a file once and write the new folder `out`: `rows.jsonl`, `rejected.jsonl`, their indexes, `report.json`.
 
     Args:
         path: The file.
@@ -152,27 +153,69 @@ def import_file(
     Raises:
         BadData: if the file is damaged, its columns are not known, or not one row of it can be used.
     """
-    started = time.monotonic()
     raw = open_raw(path, name)
     columns = _columns_of([item for item in _first_rows(raw) if isinstance(item, RawRow)])
-    mapping = mapping or _recognised(columns, name)
-    out.mkdir(parents=True)
-    with RowWriter(out / "rows.jsonl") as rows, RowWriter(out / "rejected.jsonl") as rejected:
-        reasons = _copy(raw, normaliser(mapping), rows, rejected, on_progress)
-        sha256 = rows.hexdigest()
-    if not rows.count:
-        raise BadData(
-            f"None of the {rejected.count:,} rows of “{name[:80]}” can be used: {_in_words(reasons)}.",
-            "Check that the columns are mapped as they should be, or mend the file.",
-        )
-    report = ImportReport(
+    source = _Source(
         name=name,
         file_format=raw.shape.title,
         counted_in=raw.shape.counted_in,
-        format=_format_name(mapping, columns),
-        kind=mapping.kind,
-        mapping=mapping,
-        unused_columns=[column for column in columns if column not in mapping.columns.values()],
+        columns=columns,
+        mapping=mapping or _recognised(columns, name),
+    )
+
+    def tell(rows: RowWriter, rejected: RowWriter) -> None:
+        on_progress(
+            ImportProgress(
+                bytes_read=raw.bytes_read, total_bytes=raw.size_bytes, num_rows=rows.count, num_rejected=rejected.count
+            )
+        )
+
+    return _write(raw.rows(), source, out, tell)
+
+
+def import_rows(rows: Iterable[dict[str, Any]], name: str, out: Path, *, kind: Kind) -> ImportReport:
+    """Write rows that a program made, already canonical, as `import_file` writes those of a file.
+
+    Raises:
+        BadData: if not one of them can be used.
+    """
+    raw = (RawRow(number, row) for number, row in enumerate(rows, 1))
+    source = _Source(name=name, file_format="rows", counted_in="row", columns=[], mapping=CANONICAL_MAPPINGS[kind])
+    return _write(raw, source, out, lambda rows, rejected: None)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is known of the raw rows before they are read."""
+
+    name: str
+    file_format: str
+    counted_in: str
+    columns: list[str]
+    mapping: Mapping
+
+
+def _write(
+    raw: Iterable[RawRow | BadRow], source: _Source, out: Path, tell: Callable[[RowWriter, RowWriter], None]
+) -> ImportReport:
+    started = time.monotonic()
+    out.mkdir(parents=True)
+    with RowWriter(out / "rows.jsonl") as rows, RowWriter(out / "rejected.jsonl") as rejected:
+        reasons = _copy(raw, normaliser(source.mapping), rows, rejected, tell)
+        sha256 = rows.hexdigest()
+    if not rows.count:
+        raise BadData(
+            f"None of the {rejected.count:,} rows of “{source.name[:80]}” can be used: {_in_words(reasons)}.",
+            "Check that the columns are mapped as they should be, or mend the file.",
+        )
+    report = ImportReport(
+        name=source.name,
+        file_format=source.file_format,
+        counted_in=source.counted_in,
+        format=_format_name(source.mapping, source.columns),
+        kind=source.mapping.kind,
+        mapping=source.mapping,
+        unused_columns=[column for column in source.columns if column not in source.mapping.columns.values()],
         num_rows=rows.count,
         num_rejected=rejected.count,
         reasons=dict(reasons.most_common(MAX_LISTED_REASONS)),
@@ -185,18 +228,18 @@ def import_file(
 
 
 def _copy(
-    raw: RawFile,
+    raw: Iterable[RawRow | BadRow],
     normalise: Normaliser,
     rows: RowWriter,
     rejected: RowWriter,
-    on_progress: Callable[[ImportProgress], None],
+    tell: Callable[[RowWriter, RowWriter], None],
 ) -> Counter[str]:
     """Send each raw row to the rows or to the rejected; returns how often each reason was given."""
     reasons: Counter[str] = Counter()
     next_progress = time.monotonic() + _PROGRESS_SECONDS
-    for count, item in enumerate(raw.rows()):
+    for count, item in enumerate(raw):
         try:
-            if type(item) is RawRow:
+            if isinstance(item, RawRow):
                 rows.write(normalise(item.value))
             else:
                 _reject(rejected, _unreadable(item), reasons)
@@ -204,15 +247,9 @@ def _copy(
             _reject(rejected, _refused(item, error), reasons)
         if count % 256 == 0 and time.monotonic() > next_progress:
             next_progress = time.monotonic() + _PROGRESS_SECONDS
-            on_progress(_progress(raw, rows, rejected))
-    on_progress(_progress(raw, rows, rejected))
+            tell(rows, rejected)
+    tell(rows, rejected)
     return reasons
-
-
-def _progress(raw: RawFile, rows: RowWriter, rejected: RowWriter) -> ImportProgress:
-    return ImportProgress(
-        bytes_read=raw.bytes_read, total_bytes=raw.size_bytes, num_rows=rows.count, num_rejected=rejected.count
-    )
 
 
 def _reject(rejected: RowWriter, rejection: Rejection, reasons: Counter[str]) -> None:
@@ -297,7 +334,7 @@ def _recognised(columns: list[str], name: str) -> Mapping:
 
 
 def _format_name(mapping: Mapping, columns: list[str]) -> str:
-    known = recognise(columns)
+    known = recognise(columns or mapping.columns.values())
     return known.name if known and known.mapping == mapping else "mapped columns"
 
 

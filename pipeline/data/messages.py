@@ -55,7 +55,7 @@ def describe(value: object) -> str:
         return "true or false, not text"
     if isinstance(value, int | float):
         return "a number, not text"
-    names = {str: "text", list: "a list", dict: "an object", bytes: "binary data"}
+    names: dict[type, str] = {str: "text", list: "a list", dict: "an object", bytes: "binary data"}
     return names.get(type(value), f"a {type(value).__name__}")
 
 

@@ -181,7 +181,7 @@ def _syntax_of_text(head: bytes, named: Syntax | None, name: str) -> Syntax:
 def _has_table_header(head: bytes) -> bool:
     first, *others = head.decode("utf-8", "replace").splitlines()[:3]
     delimiter = _delimiter(head)
-    return 0 < first.count(delimiter) and all(delimiter in line for line in others) and len(first) < 500
+    return first.count(delimiter) > 0 and all(delimiter in line for line in others) and len(first) < 500
 
 
 def _delimiter(head: bytes) -> str:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, Any, Literal
 
 import zstandard
 
@@ -54,9 +54,9 @@ def encoding_of(head: bytes) -> tuple[str, int]:
 
 
 class Unpacked:
-    """An open file's plain UTF-8 bytes, as a buffered `stream`; `packed_position` says how far the file itself is read."""
+    """An open file's plain UTF-8 bytes as a buffered `stream`; `packed_position` is how far the file itself is read."""
 
-    def __init__(self, file: BinaryIO, stream: io.BufferedReader, encoding: str) -> None:
+    def __init__(self, file: io.FileIO, stream: io.BufferedReader, encoding: str) -> None:
         self._file = file
         self.stream = stream
         self.encoding = encoding
@@ -75,26 +75,29 @@ def unpack(path: Path) -> Iterator[Unpacked]:
     """
     packing = packing_of(path)
     with path.open("rb", buffering=0) as file, _clear_errors(packing):
-        plain = io.BufferedReader(_Limited(_decompress(file, packing), path.stat().st_size, packing), BLOCK_BYTES)
+        plain = _buffered(_Limited(_decompress(file, packing), path.stat().st_size, packing))
         encoding, mark_length = encoding_of(plain.peek(4096)[:4096])
         plain.read(mark_length)
-        stream = plain if encoding == "utf-8" else io.BufferedReader(_Transcoded(plain, encoding), BLOCK_BYTES)
+        stream = plain if encoding == "utf-8" else _buffered(_Transcoded(plain, encoding))
         yield Unpacked(file, stream, encoding)
 
 
-def _decompress(file: io.FileIO, packing: Packing | None) -> BinaryIO:
-    match packing:
-        case "gzip":
-            return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
-        case "zstd":
-            return _Zstd(file)  # type: ignore[return-value]
-        case "zip":
-            return _only_member(file)
-        case _:
-            return file  # type: ignore[return-value]
+def _buffered(raw: Any) -> io.BufferedReader:
+    return io.BufferedReader(raw, BLOCK_BYTES)
 
 
-def _only_member(file: io.FileIO) -> BinaryIO:
+def _decompress(file: io.FileIO, packing: Packing | None) -> io.RawIOBase:
+    opened: Any = file
+    if packing == "gzip":
+        opened = gzip.GzipFile(fileobj=file)
+    elif packing == "zstd":
+        opened = _Zstd(file)
+    elif packing == "zip":
+        opened = _only_member(file)
+    return opened
+
+
+def _only_member(file: io.FileIO) -> IO[bytes]:
     archive = zipfile.ZipFile(file)
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     if any(member.filename == "[Content_Types].xml" for member in members):
@@ -107,7 +110,7 @@ def _only_member(file: io.FileIO) -> BinaryIO:
         )
     if members[0].flag_bits & 1:
         raise BadData("The zip archive is protected by a password.", "Unpack it and upload the file itself.")
-    return archive.open(members[0])  # type: ignore[return-value]
+    return archive.open(members[0])
 
 
 @contextmanager
@@ -157,7 +160,7 @@ class _Zstd(io.RawIOBase):
 class _Limited(io.RawIOBase):
     """Passes bytes on until they are more than a file of this size can honestly unpack to."""
 
-    def __init__(self, source: BinaryIO, packed_size: int, packing: Packing | None) -> None:
+    def __init__(self, source: io.RawIOBase, packed_size: int, packing: Packing | None) -> None:
         self._source = source
         self._left = max(MIN_UNPACKED_LIMIT_BYTES, MAX_UNPACKED_RATIO * packed_size) if packing else None
         self._packed_size = packed_size
@@ -166,7 +169,7 @@ class _Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        size: int = self._source.readinto(buffer)  # type: ignore[attr-defined]
+        size = self._source.readinto(buffer) or 0
         if self._left is not None:
             self._left -= size
             if self._left < 0:
