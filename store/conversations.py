@@ -109,10 +109,6 @@ def list_conversations(session: Session, *, limit: int = 50) -> Sequence[Convers
     return session.scalars(query.order_by(Conversation.updated_at.desc()).limit(limit)).all()
 
 
-def delete_conversation(session: Session, conversation_id: str) -> None:
-    load_conversation(session, conversation_id).deleted_at = utc_now()
-
-
 def messages_for(conversation: Conversation, column: int, *, system_prompt: str = "") -> list[dict[str, str]]:
     """What the model of a column is to be sent: its own line of the conversation, up to the last prompt.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,7 +79,7 @@ class TurnInProgress:
         self._changed: set[int] = set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    async def run(self) -> AsyncIterator[list[AnswerInProgress]]:
+    async def run(self) -> AsyncGenerator[list[AnswerInProgress], None]:
         """Write all answers; yields those that changed, a few times a second.
 
         Closing the iterator stops what is still being written.

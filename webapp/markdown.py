@@ -17,9 +17,13 @@ def _renderer() -> MarkdownIt:
     # A model may name an image of any server, which would learn who reads the answer: `![a](b)` stays "!" and a link.
     renderer = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
     renderer.disable("image")
-    renderer.validateLink = lambda address: address.lower().startswith(("http://", "https://", "mailto:"))  # type: ignore[method-assign]
+    renderer.validateLink = _is_harmless  # type: ignore[method-assign,assignment]
     renderer.add_render_rule("link_open", _open_link)
     return renderer
+
+
+def _is_harmless(address: str) -> bool:
+    return address.lower().startswith(("http://", "https://", "mailto:"))
 
 
 def _open_link(self, tokens, index, options, environment):  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import gradio as gr
 from pipeline.errors import BadModel, HoneError
 from store import conversations, jobs, models
 from store.database import reading, writing
-from store.schema import Conversation, JobState
+from store.schema import ACTIVE_STATES, Conversation, Job
 from webapp.answering import TurnInProgress, turn_in_progress
 from webapp.inference_client import ChatSettings, own_server
 from webapp.people import current_person
@@ -51,8 +52,8 @@ class Column:
 @dataclass(frozen=True)
 class SettingsPanel:
     system_prompt: gr.Textbox
-    temperature: gr.Slider
-    top_p: gr.Slider
+    temperature: gr.Number
+    top_p: gr.Number
     max_tokens: gr.Number
     seed: gr.Number
     stop: gr.Textbox
@@ -98,7 +99,7 @@ def build() -> None:
 
 
 def _draw() -> Parts:
-    notice = html()
+    notice = html(visible=False)
     with gr.Row(elem_classes="h-pg") as workspace:
         with gr.Column(elem_classes="h-pg-main", scale=1):
             with gr.Row(elem_classes="h-line h-apart"):
@@ -110,12 +111,13 @@ def _draw() -> Parts:
                     container=False,
                     elem_classes="h-pg-count",
                 )
-                panel_button = gr.Button("Settings and history", size="sm", elem_classes="h-fit")
+                panel_button = gr.Button("Settings and history", size="sm", elem_classes="h-fit h-pg-toggle")
+                html(link_button("Settings and history", "#h-pg-side", slim=True), elem_classes="h-pg-jump")
             with gr.Row(elem_classes="h-pg-columns"):
                 columns = [_draw_column(number) for number in range(MAX_COLUMNS)]
             with gr.Row(elem_classes="h-pg-composer"):
                 prompt = gr.Textbox(
-                    placeholder="Ask every model at once. Enter sends, Shift+Enter starts a new line.",
+                    placeholder="Ask something. Enter sends, Shift+Enter starts a new line.",
                     label="Prompt",
                     show_label=False,
                     container=False,
@@ -129,7 +131,7 @@ def _draw() -> Parts:
                 send = gr.Button("Send", variant="primary", elem_classes="h-fit", elem_id="h-pg-send")
                 stop_all = gr.Button("Stop all", variant="stop", visible=False, elem_classes="h-fit")
                 regenerate = gr.Button("Regenerate", visible=False, elem_classes="h-fit")
-        with gr.Column(elem_classes="h-pg-side", scale=0, min_width=272) as side:
+        with gr.Column(elem_classes="h-pg-side", elem_id="h-pg-side", scale=0, min_width=272) as side:
             settings = _draw_settings()
             with gr.Column(elem_classes="h-card"):
                 html('<h2 class="h-h2">Conversations</h2>')
@@ -170,24 +172,19 @@ def _draw_settings() -> SettingsPanel:
         system_prompt = gr.Textbox(
             label="System prompt", lines=3, max_lines=10, placeholder="How the models should behave"
         )
-        temperature = gr.Slider(
-            0, 2, step=0.05, label="Temperature", info="0 always takes the likeliest token; higher is more varied."
-        )
-        top_p = gr.Slider(
-            0.05, 1, step=0.05, label="Top-p", info="Draw only from the likeliest tokens that share this much."
-        )
-        max_tokens = gr.Number(
-            label="Maximum tokens", precision=0, minimum=1, info="The longest answer; empty: what the context holds."
-        )
-        seed = gr.Number(
-            label="Seed",
-            precision=0,
-            minimum=0,
-            info="The same seed gives the same answer; empty: a new one each time.",
-        )
-        stop = gr.Textbox(
-            label="Stop strings", lines=1, max_lines=6, info="One a line; the answer ends before any of them."
-        )
+        with gr.Row(elem_classes="h-pg-pair"):
+            temperature = gr.Number(
+                label="Temperature", minimum=0, maximum=2, step=0.1, info="0 is exact, higher varies", min_width=100
+            )
+            top_p = gr.Number(
+                label="Top-p", minimum=0.05, maximum=1, step=0.05, info="1 draws from all tokens", min_width=100
+            )
+        with gr.Row(elem_classes="h-pg-pair"):
+            max_tokens = gr.Number(
+                label="Maximum tokens", precision=0, minimum=1, info="Empty: no limit", min_width=100
+            )
+            seed = gr.Number(label="Seed", precision=0, minimum=0, info="Empty: always new", min_width=100)
+        stop = gr.Textbox(label="Stop strings", lines=1, max_lines=6, info="One a line; the answer ends before it.")
     return SettingsPanel(system_prompt, temperature, top_p, max_tokens, seed, stop)
 
 
@@ -199,10 +196,11 @@ def _connect(parts: Parts) -> None:
     pickers = [column.model for column in parts.columns]
     told = [parts.conversation_id, parts.num_columns, *pickers, *parts.settings.fields]
 
-    def opened(request: gr.Request) -> Updates:
-        return _opened(parts, request)
+    async def opened(request: gr.Request) -> Updates:
+        await _wait_until_idle(query_value(request, "c"))
+        return await asyncio.to_thread(_opened, parts, request)
 
-    def begun(prompt: str, *values: Any, request: gr.Request) -> Updates:
+    def begun(request: gr.Request, prompt: str, *values: Any) -> Updates:
         return _begun(parts, prompt, values, request)
 
     def begun_again(*values: Any) -> Updates:
@@ -243,7 +241,19 @@ def _connect(parts: Parts) -> None:
     )
 
 
+_WRITTEN_ELSEWHERE = (
+    '<div class="h-note"><p>This conversation is being answered in another window. Load the page again to see the rest.'
+    "</p></div>"
+)
 _SHOW_ADDRESS = "(id) => { if (id) history.replaceState(history.state, '', '/playground?c=' + id) }"
+
+
+async def _wait_until_idle(conversation_id: str) -> None:
+    """A reload in mid-answer arrives before the old connection is known to be closed: wait for that, not for long."""
+    for _ in range(20):
+        if turn_in_progress(conversation_id) is None:
+            return
+        await asyncio.sleep(0.1)
 
 
 def _opened(parts: Parts, request: gr.Request) -> Updates:
@@ -253,18 +263,16 @@ def _opened(parts: Parts, request: gr.Request) -> Updates:
         past = conversations.list_conversations(session)
         updates: Updates = {parts.history: history_view(past, query_value(request, "c"))}
         if not choices:
-            training = jobs.list_jobs(session, states=[JobState.QUEUED, JobState.RUNNING])
-            first_job = next((job for job in training if job.recipe == "pretrain"), None)
-            return updates | {
-                parts.notice: _no_model_yet(first_job.id if first_job else None),
-                parts.workspace: _hidden(),
-            }
+            training, _ = jobs.list_jobs(session, states=ACTIVE_STATES, recipe="pretrain", limit=1)
+            return updates | {parts.notice: _noticed(_no_model_yet(training)), parts.workspace: _hidden()}
         try:
             wanted = query_value(request, "c")
             conversation = conversations.load_conversation(session, wanted) if wanted else None
         except HoneError as error:
-            return updates | {parts.notice: error_block(error), parts.workspace: _hidden()}
+            return updates | {parts.notice: _noticed(error_block(error)), parts.workspace: _hidden()}
         if conversation is not None:
+            if turn_in_progress(conversation.id) is not None:
+                updates[parts.notice] = _noticed(_WRITTEN_ELSEWHERE)
             return updates | _shown(parts, conversation, choices)
         settings = ChatSettings.model_validate(past[0].settings if past else {})
     model_ids = _models_of_address(query_value(request, "models"), choices)
@@ -292,7 +300,7 @@ def _begun(parts: Parts, prompt: str, values: Sequence[Any], request: gr.Request
                     person_id=current_person(request).id,
                 ).id
     except HoneError as error:
-        return {parts.notice: error_block(error)}
+        return {parts.notice: _noticed(error_block(error))}
     return {parts.prompt: "", **_turn_begun(parts, conversation_id)}
 
 
@@ -305,7 +313,7 @@ def _begun_again(parts: Parts, values: Sequence[Any]) -> Updates:
             conversations.update_settings(session, told.conversation_id, told.settings.model_dump(mode="json"))
             conversations.restart_last_turn(session, told.conversation_id, model_ids=told.model_ids)
     except HoneError as error:
-        return {parts.notice: error_block(error)}
+        return {parts.notice: _noticed(error_block(error))}
     return _turn_begun(parts, told.conversation_id)
 
 
@@ -314,7 +322,7 @@ def _turn_begun(parts: Parts, conversation_id: str) -> Updates:
         conversation = conversations.load_conversation(session, conversation_id)
         past = conversations.list_conversations(session)
         updates: Updates = {
-            parts.notice: "",
+            parts.notice: _noticed(""),
             parts.conversation_id: conversation_id,
             parts.history: history_view(past, conversation_id),
             **_buttons(parts, running=set(range(len(conversation.model_ids)))),
@@ -333,7 +341,7 @@ async def _written(parts: Parts, conversation_id: str) -> AsyncIterator[Updates]
         running = {answer.column for answer in turn.answers if answer.state == "streaming"}
         updates: Updates = _buttons(parts, running)
         for answer in changed:
-            view = prompt_view(prompt) + answer_view(answer, is_loading=answer.is_loading)
+            view = prompt_view(prompt) + answer_view(answer, is_live=True, is_loading=answer.is_loading)
             updates[parts.columns[answer.column].latest] = view
         yield updates
 
@@ -385,12 +393,13 @@ def _read(values: Sequence[Any]) -> Told:
 
 def _read_settings(fields: Sequence[Any]) -> ChatSettings:
     system_prompt, temperature, top_p, max_tokens, seed, stop = fields
+    defaults = ChatSettings()
     return ChatSettings(
         system_prompt=system_prompt or "",
-        temperature=temperature,
-        top_p=top_p,
-        max_tokens=int(max_tokens) if max_tokens else None,
-        seed=int(seed) if seed is not None else None,
+        temperature=defaults.temperature if temperature is None else min(max(temperature, 0), 2),
+        top_p=defaults.top_p if top_p is None else min(max(top_p, 0.01), 1),
+        max_tokens=max(int(max_tokens), 1) if max_tokens else None,
+        seed=None if seed is None else max(int(seed), 0),
         stop=tuple(line for line in (stop or "").splitlines() if line),
     )
 
@@ -419,7 +428,11 @@ def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str
 
 
 def _column_content(column: Column, conversation: Conversation, number: int, model_id: int) -> Updates:
-    *earlier, last = [turn_view(turn, number, present_model_id=model_id) for turn in conversation.turns]
+    is_live = turn_in_progress(conversation.id) is not None
+    *earlier, last = [
+        turn_view(turn, number, present_model_id=model_id, is_live=is_live and turn is conversation.turns[-1])
+        for turn in conversation.turns
+    ]
     return {column.earlier: "".join(earlier), column.latest: last}
 
 
@@ -463,14 +476,18 @@ def _hidden() -> Any:
     return gr.update(visible=False)
 
 
-def _no_model_yet(job_id: int | None) -> str:
-    if job_id is None:
+def _noticed(view: str) -> Any:
+    return gr.update(value=view, visible=bool(view))
+
+
+def _no_model_yet(training: Sequence[Job]) -> str:
+    if not training:
         return empty_state(
             "There is no model to talk to yet: train one, or import one.", link_button("Models", "/models", "primary")
         )
     return empty_state(
         "The first base model is being trained; it will be here when it is ready, in a minute or two.",
-        link_button("See how far it is", f"/job?id={job_id}", "primary"),
+        link_button("See how far it is", f"/job?id={training[0].id}", "primary"),
     )
 
 
