@@ -61,7 +61,9 @@ def worker(options: argparse.Namespace) -> None:
     from store.database import upgrade
     from workers.worker import run_worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s worker %(levelname)s %(message)s")
+    logging.getLogger("workers").setLevel(logging.INFO)
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # warns of "no host" for a queue of files
     if options.watch_stdin:
         exit_when_stdin_closes()
     upgrade()

@@ -14,13 +14,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 import httpx
-from store.first_start import prepare_first_start
 
 from pipeline.errors import HoneError
 from store.database import upgrade
+from store.first_start import prepare_first_start
 from store.settings import BadSettings, Settings
 from workers.queue import wake
 
@@ -29,6 +30,7 @@ STOP_SECONDS = 75.0
 READY_SECONDS = 120.0
 MOST_CRASHES = 5
 CRASH_WINDOW_SECONDS = 60.0
+LAST_LINES = 20
 
 
 @dataclass
@@ -38,14 +40,24 @@ class _Part:
     name: str
     command: list[str]
     environment: dict[str, str]
+    log: Path
     process: subprocess.Popen[bytes] | None = None
     crashes: list[float] = field(default_factory=list)
 
     def start(self) -> None:
         # The pipe is the part's lifeline: it ends when we do, even when we are killed (see pipeline.watchdog).
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, env=os.environ | self.environment, start_new_session=True
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.environment,
+                start_new_session=True,
+            )
+
+    def last_words(self) -> str:
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:])
 
 
 class Processes:
@@ -70,7 +82,7 @@ class Processes:
                     part.start()
                 if self._wait_until_ready():
                     print(f"\n  Hone is ready:  {self._address()}\n")
-                    print(f"  Data folder: {self.settings.home}\n  Stop with Ctrl-C.\n", flush=True)
+                    print(f"  Data folder: {self.settings.home} (logs in logs/)\n  Stop with Ctrl-C.\n", flush=True)
                 while not self._stopping.wait(0.5):
                     self._restart_crashed()
             finally:
@@ -83,14 +95,15 @@ class Processes:
             "HONE_INFERENCE_PORT": str(port),
             "HONE_INFERENCE_KEY": self.settings.inference_key or secrets.token_urlsafe(24),
         }
-        python = [sys.executable, "-m"]
-        parts = [
-            _Part("web", [*python, "webapp.cli", "web", "--watch-stdin"], shared),
-            _Part("worker", [*python, "webapp.cli", "worker", "--watch-stdin"], shared),
-        ]
+        modules = {"web": ["webapp.cli", "web"], "worker": ["webapp.cli", "worker"]}
         if not self.settings.inference_url:
-            parts.append(_Part("inference", [*python, "workers.inference", "--watch-stdin"], shared))
-        return parts
+            modules["inference"] = ["workers.inference"]
+        logs = self.settings.home / "logs"
+        logs.mkdir(exist_ok=True)
+        return [
+            _Part(name, [sys.executable, "-m", *module, "--watch-stdin"], shared, logs / f"{name}.log")
+            for name, module in modules.items()
+        ]
 
     def _address(self) -> str:
         host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "::") else self.settings.host
@@ -117,9 +130,9 @@ class Processes:
             part.crashes = [at for at in part.crashes if now - at < CRASH_WINDOW_SECONDS] + [now]
             if len(part.crashes) >= MOST_CRASHES:
                 raise HoneError(
-                    f"The {part.name} process ended {MOST_CRASHES} times within a minute"
-                    f" (exit code {part.process.returncode}).",
-                    "What it printed above says why.",
+                    f"The {part.name} process ended {MOST_CRASHES} times within a minute, at last with exit code"
+                    f" {part.process.returncode}:\n{part.last_words()}\n",
+                    f"The whole log is {part.log}.",
                 )
             print(f"The {part.name} process ended with exit code {part.process.returncode}; it is started again.")
             part.start()

@@ -91,7 +91,8 @@ def run_worker() -> None:
     start_sweeper()
     wake()
     options = ["--pool", "threads", "--concurrency", str(worker.num_slots), "--loglevel", "WARNING"]
+    options += ["--without-gossip", "--without-mingle", "--hostname", f"{worker.name}@%h"]
     try:
-        app.worker_main(["worker", *options, "--without-gossip", "--without-mingle", "--hostname", f"{worker.name}@%h"])
+        app.worker_main(["--quiet", "worker", *options])
     finally:
         worker.leave()
