@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import and_, delete, func, insert, or_, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, joinedload, selectinload
 
@@ -429,6 +429,17 @@ def count_by_state(session: Session) -> dict[JobState, int]:
 
 def has_active(session: Session) -> bool:
     return session.scalar(select(Job.id).where(Job.state.in_(ACTIVE_STATES)).limit(1)) is not None
+
+
+def num_ahead(session: Session, job: Job) -> int:
+    """How many queued jobs a worker takes before this one."""
+    if job.state != JobState.QUEUED:
+        return 0
+    comes_first = or_(
+        Job.priority > job.priority,
+        and_(Job.priority == job.priority, tuple_(Job.position, Job.id) < tuple_(job.position, job.id)),
+    )
+    return session.scalar(select(func.count()).where(Job.state == JobState.QUEUED, comes_first)) or 0
 
 
 def metrics(session: Session, job_id: int) -> dict[str, list[tuple[int, float]]]:

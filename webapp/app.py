@@ -25,7 +25,7 @@ from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
 from webapp.shell import BarStatus, Page, bar, bar_status, document_head
 
-PAGES: tuple[str, ...] = ("overview",)
+PAGES: tuple[str, ...] = ("overview", "train", "jobs", "job")
 """The page modules of `webapp/pages`, in the order of the navigation. The first is the front page."""
 
 

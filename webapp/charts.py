@@ -111,9 +111,9 @@ def _plot(title: str, series: Sequence[Series]) -> str:
     values = ticks(low, high, 4)
     steps = [tick for tick in ticks(first, last, 5) if tick == int(tick)]
     lines = "".join(f'<line x1="0" x2="100" y1="{scale.y(tick):.2f}" y2="{scale.y(tick):.2f}"/>' for tick in values)
-    words = "".join(f'<span class="h-y" style="top:{scale.y(tick):.2f}%">{number(tick)}</span>' for tick in values)
+    words = "".join(f'<span class="h-y" style="top:{scale.y(tick):.2f}%">{_tick_words(tick)}</span>' for tick in values)
     words += "".join(
-        f'<span class="h-x" style="left:{scale.x(tick):.2f}%">{number(int(tick))}</span>' for tick in steps
+        f'<span class="h-x" style="left:{scale.x(tick):.2f}%">{_tick_words(tick)}</span>' for tick in steps
     )
     curves = "".join(_curve(one, index, scale) for index, one in enumerate(series, 1))
     latest = ", ".join(f"{label_of_metric(one.name)} {number(one.points[-1][1])}" for one in series)
@@ -122,6 +122,14 @@ def _plot(title: str, series: Sequence[Series]) -> str:
         f'aria-label="{escape(title)} by step; latest: {escape(latest)}"><g class="h-grid">{lines}</g>{curves}</svg>'
         f'{words}<i class="h-cursor" hidden></i><output class="h-readout" hidden></output></div></div>'
     )
+
+
+def _tick_words(tick: float) -> str:
+    """A round number without the digits that it does not need."""
+    if tick and abs(tick) < 1e-3:
+        mantissa, exponent = f"{tick:e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return number(int(tick)) if tick == int(tick) else f"{tick:g}"
 
 
 def _curve(one: Series, index: int, scale: _Scale) -> str:

@@ -129,7 +129,8 @@ def chip(state: str, words: str = "", tone: Tone | None = None) -> str:
 def page_header(title: str, sub: str = "", actions: str = "") -> str:
     """A page's title, a quiet sentence under it, and buttons at the right (`sub` and `actions` are HTML)."""
     quiet = f"<p>{sub}</p>" if sub else ""
-    return f'<header class="h-header"><div><h1>{escape(title)}</h1>{quiet}</div><div class="h-line">{actions}</div></header>'
+    words = f"<div><h1>{escape(title)}</h1>{quiet}</div>"
+    return f'<header class="h-header">{words}<div class="h-line">{actions}</div></header>'
 
 
 def link_button(words: str, href: str, kind: Literal["", "primary", "danger"] = "", *, slim: bool = False) -> str:
@@ -222,7 +223,8 @@ def bar(pages: Sequence[Page], present: Page | None, status: BarStatus, person_n
         f'<header class="h-bar"><div class="h-bar-in"><a class="h-mark" href="/">{MARK}Hone</a>'
         f'<nav class="h-nav" aria-label="Pages">{links}</nav>'
         f'<div class="h-bar-end"><div class="h-bar-status" id="h-status">{bar_status(status)}</div>'
-        f'<button class="h-bar-button" type="button" id="h-person" title="Change your name">{escape(person_name)}</button>'
+        '<button class="h-bar-button" type="button" id="h-person" title="Change your name">'
+        f"{escape(person_name)}</button>"
         '<button class="h-bar-button" type="button" id="h-theme" aria-label="Switch between light and dark">'
         f"{_SUN}{_MOON}</button></div></div>{_NAME_DIALOG}</header>"
     )
@@ -230,8 +232,9 @@ def bar(pages: Sequence[Page], present: Page | None, status: BarStatus, person_n
 
 _NAME_DIALOG = (
     '<dialog class="h-dialog" id="h-name-dialog" aria-label="Your name"><form method="dialog">'
-    '<label class="h-field">Your name<input class="h-input" name="name" maxlength="80" autocomplete="nickname" required>'
-    '</label><span class="h-quiet">Others see it beside the jobs you launch. It is kept with a cookie of this browser.</span>'
+    '<label class="h-field">Your name'
+    '<input class="h-input" name="name" maxlength="80" autocomplete="nickname" required></label>'
+    '<span class="h-quiet">Others see it beside the jobs you launch. It belongs to this browser.</span>'
     '<span class="h-fault" role="alert" hidden></span>'
     '<div class="h-line"><button class="h-button h-primary" value="save">Save name</button>'
     '<button class="h-button" type="button" data-close>Cancel</button></div></form></dialog>'

@@ -1,0 +1,122 @@
+"""Outlook: what a job will do, said before it is started, from its settings and the figures of its data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from pipeline.errors import BadSpec
+from pipeline.spec import DatasetRef, ModelRef, Spec
+from pipeline.training.settings import TrainingSpec
+from store import datasets, jobs, models
+from store.schema import DatasetVersion, JobState
+from webapp.formatting import compact, counted, file_size, number
+from webapp.shell import facts
+
+MOST_HELD_OUT_ROWS = 256
+BYTES_A_TOKEN = 3.5
+"""English text in the tokenizer of a small model: good to about a fifth."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How long a training job will be."""
+
+    num: int
+    num_sequences_each: int
+    is_about: bool
+    """Whether the sequences are an estimate: text is cut into blocks of tokens only when the job runs."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A job to be; what is not known before it runs, or does not apply, is None."""
+
+    model: str | None
+    dataset: DatasetVersion | None
+    held_out_rows: int | None
+    steps: Steps | None
+    num_queued: int
+
+
+def outlook_of(session: Session, spec: Spec) -> Outlook:
+    """Raises:
+    HoneError: where the settings name a model or data that is not there.
+    """
+    model = _reference(spec, ModelRef)
+    dataset = _reference(spec, DatasetRef)
+    version = datasets.get_version(session, _number_in(dataset, "dataset")) if dataset else None
+    held_out, steps = None, None
+    if isinstance(spec, TrainingSpec) and version is not None:
+        held_out, steps = held_out_rows(spec, version.num_rows), steps_of(spec, version)
+    return Outlook(
+        model=_model_in_words(session, model) if model else None,
+        dataset=version,
+        held_out_rows=held_out,
+        steps=steps,
+        num_queued=jobs.count_by_state(session)[JobState.QUEUED],
+    )
+
+
+def held_out_rows(spec: TrainingSpec, num_rows: int) -> int:
+    """Rows kept out of training, as `pipeline.training.rows.split_rows` keeps them."""
+    return min(MOST_HELD_OUT_ROWS, max(1, round(num_rows * spec.held_out_share))) if spec.held_out_share else 0
+
+
+def steps_of(spec: TrainingSpec, version: DatasetVersion) -> Steps:
+    """Optimizer steps: whole batches of the trained rows (of blocks of tokens, for plain text), times the epochs."""
+    values: dict[str, Any] = spec.model_dump()
+    sequences: float = version.num_rows - held_out_rows(spec, version.num_rows)
+    is_text = version.kind == "text"
+    if is_text:
+        sequences = version.size_bytes / BYTES_A_TOKEN / values["context_length"] * sequences / max(version.num_rows, 1)
+    each = spec.batch_size * spec.gradient_accumulation
+    if spec.max_steps:
+        return Steps(spec.max_steps, each, is_about=False)
+    return Steps(max(1, math.ceil(spec.num_epochs * math.ceil(sequences / each))), each, is_text)
+
+
+def outlook_view(outlook: Outlook) -> str:
+    """The figures as facts, in the order in which they happen."""
+    version, steps = outlook.dataset, outlook.steps
+    rows = []
+    if outlook.model:
+        rows.append(("Starts from", outlook.model))
+    if version is not None:
+        rows.append(("Reads", f"{escape(version.dataset.name)} v{version.number}"))
+        held = f", {number(outlook.held_out_rows)} of them held out to measure with" if outlook.held_out_rows else ""
+        rows.append(("Rows", f"{number(version.num_rows)} {escape(version.kind)}{held}"))
+    if steps is not None:
+        about = "about " if steps.is_about else ""
+        rows.append(("Steps", f"{about}{number(steps.num)}, {counted(steps.num_sequences_each, 'sequence')} each"))
+    waiting = (
+        f"after {counted(outlook.num_queued, 'waiting job')}" if outlook.num_queued else "as soon as a worker is free"
+    )
+    rows.append(("Runs", waiting))
+    return facts(rows)
+
+
+def _reference(spec: Spec, marker: type) -> str | None:
+    for name, info in type(spec).model_fields.items():
+        if any(isinstance(one, marker) for one in info.metadata) and getattr(spec, name):
+            return str(getattr(spec, name))
+    return None
+
+
+def _number_in(reference: str, noun: str) -> int:
+    number_of_row = reference.removeprefix(f"{noun}:")
+    if not number_of_row.isdecimal():
+        raise BadSpec(f"{reference!r} names no {noun}.", f"Choose one from the list; it is written {noun}:<number>.")
+    return int(number_of_row)
+
+
+def _model_in_words(session: Session, reference: str) -> str:
+    if not reference.startswith("model:"):
+        return f'{escape(reference)} <span class="h-quiet">looked up when the job is asked for</span>'
+    model = models.get_model(session, _number_in(reference, "model"))
+    size = f"{compact(model.num_parameters)} parameters" if model.num_parameters else file_size(model.size_bytes)
+    return f'{escape(model.name)} <span class="h-quiet">{size}</span>'

@@ -1,0 +1,156 @@
+"""Job: one job, live while it runs, whole for ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from sqlalchemy.orm import Session
+
+from pipeline.errors import HoneError
+from pipeline.recipes import get_recipe
+from store import jobs
+from store.database import reading, writing
+from store.schema import ACTIVE_STATES, Job, JobState
+from webapp.forms import to_yaml
+from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, query_id
+from webapp.views_jobs import job_charts, job_header, job_side, log_view, samples_view
+from workers import queue
+
+LIVE_SECONDS = 2
+MOST_LOG_LINES = 1000
+
+_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def build() -> None:
+    job_id = gr.State(None)
+    drawn_at = gr.State("")
+    """What the curves were drawn from: they are drawn anew only when that has changed."""
+    timer = gr.Timer(LIVE_SECONDS, active=False)
+    header = html(min_height=80)
+    notice = html(visible=False)
+    with gr.Row(elem_classes="h-actions"):
+        stop = gr.Button("Stop and keep checkpoint", variant="stop", elem_classes="h-fit", visible=False)
+        leave = gr.Button("Take out of the queue", variant="stop", elem_classes="h-fit", visible=False)
+        go_on = gr.Button("Continue from checkpoint", variant="primary", elem_classes="h-fit", visible=False)
+        retry = gr.Button("Retry", variant="primary", elem_classes="h-fit", visible=False)
+    with gr.Row(elem_classes="h-job"):
+        with gr.Column(scale=3, min_width=320):
+            charts = html(min_height=256)
+            with gr.Column(elem_classes="h-card"):
+                html('<h2 class="h-h2">Log</h2>')
+                with gr.Row(elem_classes="h-log-bar"):
+                    search = gr.Textbox(show_label=False, placeholder="Search the log", container=False, min_width=120)
+                    follow = gr.Checkbox(True, label="Follow", container=False, min_width=96)
+                log = html(min_height=320, max_height=320, autoscroll=True)
+            with gr.Column(elem_classes="h-card"):
+                html('<h2 class="h-h2">Samples</h2>')
+                samples = html(min_height=96, max_height=480)
+        with gr.Column(scale=1, min_width=320):
+            side = html(min_height=160)
+            with gr.Accordion("Spec as YAML", open=True, elem_classes="h-card"):
+                spec = gr.Code(language="yaml", interactive=False, show_label=False, container=False)
+
+    buttons = [stop, leave, go_on, retry]
+    whole = [header, *buttons, charts, drawn_at, log, samples, side, timer]
+    on_load(_open, outputs=[job_id, spec, *whole])
+    timer.tick(_refresh, inputs=[job_id, drawn_at, search, follow], outputs=whole, **_QUIET)
+    search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
+    follow.input(lambda following: gr.HTML(autoscroll=following), inputs=follow, outputs=log, **_QUIET)
+    for button, act in ((stop, _stop), (leave, _stop), (go_on, _retry), (retry, _retry)):
+        button.click(
+            act,
+            inputs=[job_id, drawn_at, search, follow],
+            outputs=[notice, *whole],
+            api_visibility="private",
+            queue=False,
+        )
+
+
+def _open(request: gr.Request) -> list[Any]:
+    job_id = query_id(request)
+    try:
+        with reading() as session:
+            job = jobs.get_job(session, job_id or 0)
+        text = to_yaml(job.recipe, job.spec)
+    except HoneError as error:
+        return [None, "", error_block(error) + _all_jobs(), *[gr.skip()] * 9, gr.Timer(active=False)]
+    return [job.id, text, *_refresh(job.id, "", "", True)]
+
+
+def _all_jobs() -> str:
+    return empty_state("Every job has its own address, such as /job?id=1.", link_button("See all jobs", "/jobs"))
+
+
+def _refresh(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
+    """Everything that can change while a job runs."""
+    with reading() as session:
+        job = jobs.load_job(session, job_id)
+        mark = f"{job.state}/{job.epoch}/{job.step}/{job.attempts[-1].last_seq if job.attempts else 0}"
+        has_news = mark != drawn_at
+        metrics = jobs.metrics(session, job_id) if has_news else {}
+        samples = jobs.samples(session, job_id) if has_news else []
+        num_ahead = jobs.num_ahead(session, job)
+    recipe = get_recipe(job.recipe)
+    can_be = _buttons_of(job)
+    return [
+        job_header(job, recipe, num_ahead),
+        *(gr.Button(visible=name in can_be) for name in ("stop", "leave", "go on", "retry")),
+        job_charts(recipe, metrics) if has_news else gr.skip(),
+        mark,
+        _read_log(job_id, search) if has_news and following else gr.skip(),
+        samples_view(samples) if has_news else gr.skip(),
+        job_side(job),
+        gr.Timer(active=job.state in ACTIVE_STATES),
+    ]
+
+
+def _buttons_of(job: Job) -> set[str]:
+    """The buttons that make sense now."""
+    match job.state:
+        case JobState.RUNNING:
+            return set() if job.stop_requested else {"stop"}
+        case JobState.QUEUED:
+            return {"leave"}
+        case JobState.PAUSED | JobState.CANCELLED:
+            return {"go on"} if job.started_at else {"retry"}
+        case JobState.FAILED:
+            return {"retry"}
+        case _:
+            return set()
+
+
+def _read_log(job_id: int, search: str) -> str:
+    with reading() as session:
+        return log_view(jobs.log_lines(session, job_id, search=search.strip(), limit=MOST_LOG_LINES), search.strip())
+
+
+def _stop(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
+    def change(session: Session) -> None:
+        jobs.request_stop(session, job_id, "cancel")
+
+    return [_changed(change), *_refresh(job_id, drawn_at, search, following)]
+
+
+def _retry(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
+    def change(session: Session) -> None:
+        jobs.retry(session, job_id)
+
+    notice = _changed(change)
+    queue.wake()
+    return [notice, *_refresh(job_id, drawn_at, search, following)]
+
+
+def _changed(change: Callable[[Session], None]) -> gr.HTML:
+    """Do it; what is left to say where it could not be done."""
+    try:
+        with writing() as session:
+            change(session)
+    except HoneError as error:
+        return gr.HTML(error_block(error), visible=True)
+    return gr.HTML("", visible=False)
+
+
+PAGE = Page(title="Job", path="/job", build=build, under="/jobs")

@@ -1,0 +1,196 @@
+"""Train: choose a method, a model and data; see what will happen; start it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from pipeline.errors import HoneError
+from pipeline.recipes import NAMES, Recipe, all_recipes, get_recipe
+from pipeline.spec import Fault, SpecFaults, validate_spec
+from store import jobs
+from store.database import reading, writing
+from webapp.forms import Choices, FormField, draw, fields_of, first_values, from_yaml, to_yaml, values_of
+from webapp.outlook import outlook_of, outlook_view
+from webapp.people import current_person
+from webapp.shell import Page, error_block, html, on_load, page_header, query_id, query_value
+from webapp.start_points import read_choices
+from workers import queue
+
+FIRST_RECIPE = "sft"
+_FOLLOW = "(address) => { if (address) window.location.assign(address); }"
+_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def build() -> None:
+    html(page_header("Train", "Every job runs in the queue: you can close the browser once it has started."))
+    methods = html(min_height=88)
+    wanted = gr.State({})
+    on_load(_read_address, outputs=[methods, wanted])
+
+    @gr.render(inputs=[wanted], triggers=[wanted.change], show_progress="hidden")
+    def form(wanted: dict[str, Any]) -> None:
+        recipe = get_recipe(wanted["recipe"])
+        with reading() as session:
+            choices = read_choices(session)
+        _draw_form(recipe, choices, wanted)
+
+
+def _read_address(request: gr.Request) -> list[Any]:
+    """What the address asks for: a recipe, a model and data to begin with, or a job to repeat."""
+    recipe_name = query_value(request, "recipe")
+    given: dict[str, Any] = {}
+    notice = ""
+    again = query_id(request, "again")
+    if again is not None:
+        try:
+            with reading() as session:
+                job = jobs.get_job(session, again)
+            recipe_name, given = job.recipe, dict(job.spec)
+        except HoneError as error:
+            notice = error_block(error)
+    recipe_name = recipe_name if recipe_name in NAMES else FIRST_RECIPE
+    asked = {name: query_value(request, name) for name in ("model", "dataset")}
+    given |= {name: value for name, value in asked.items() if value}
+    # The draw names this one form: what is launched from it twice is one job.
+    wanted = {"recipe": recipe_name, "given": given, "draw": secrets.token_hex(8)}
+    return [notice + method_cards(recipe_name), wanted]
+
+
+def method_cards(present: str) -> str:
+    """One card a recipe: what it is for, in one sentence."""
+    cards = "".join(
+        f'<a class="h-choice" href="/train?recipe={recipe.name}"'
+        f"{' aria-current=true' if recipe.name == present else ''}>"
+        f"<b>{escape(recipe.title)}</b><span>{escape(recipe.summary)}</span></a>"
+        for recipe in all_recipes()
+    )
+    return f'<nav class="h-choices" aria-label="Method">{cards}</nav>'
+
+
+def _draw_form(recipe: Recipe, choices: Choices, wanted: Mapping[str, Any]) -> None:
+    fields = fields_of(recipe.spec)
+    first = first_values(fields, choices, wanted["given"])
+    yaml_fault = gr.State("")
+    with gr.Row(elem_classes="h-train"):
+        with gr.Column(scale=3, min_width=320), gr.Tabs():
+            with gr.Tab("Form"):
+                asked = _draw_fields(fields, choices, first)
+            with gr.Tab("Spec as YAML") as yaml_tab:
+                code = gr.Code(to_yaml(recipe.name, first), language="yaml", show_label=False, lines=24)
+        with gr.Column(scale=2, min_width=320, elem_classes="h-sticky"), gr.Column(elem_classes="h-card"):
+            html('<h2 class="h-h2">What will happen</h2>')
+            preview = html(_preview(recipe, fields, list(first.values())), min_height=176)
+            name = gr.Textbox(
+                label="Name", info="Of the job and of what it makes.", placeholder=f"{recipe.name}-…", max_lines=1
+            )
+            notice = html("")
+            start = gr.Button(recipe.verb, variant="primary")
+    address = gr.Textbox(visible=False)
+    answers = [asked[field.name] for field in fields]
+
+    def look(fault: str, *given: Any) -> str:
+        return fault or _preview(recipe, fields, given)
+
+    def read_yaml(text: str) -> list[Any]:
+        try:
+            values = first_values(fields, Choices([], []), from_yaml(text, recipe.name, fields))
+        except HoneError as error:
+            return [error_block(error), *[gr.skip()] * len(fields)]
+        return ["", *(values[field.name] for field in fields)]
+
+    def write_yaml(*given: Any) -> str:
+        return to_yaml(recipe.name, dict(zip((field.name for field in fields), given, strict=True)))
+
+    def launch(fault: str, name: str, request: gr.Request, *given: Any) -> tuple[str, str]:
+        if fault:
+            return fault, ""
+        try:
+            return "", _submit(recipe, fields, given, name=name, draw=wanted["draw"], request=request)
+        except HoneError as error:
+            return error_block(error), ""
+
+    gr.on(
+        [yaml_fault.change, *(answer.change for answer in answers)],
+        look, inputs=[yaml_fault, *answers], outputs=preview, trigger_mode="always_last", **_QUIET,
+    )  # fmt: skip
+    yaml_tab.select(write_yaml, inputs=answers, outputs=code, **_QUIET)
+    code.input(read_yaml, inputs=code, outputs=[yaml_fault, *answers], trigger_mode="always_last", **_QUIET)
+    start.click(launch, inputs=[yaml_fault, name, *answers], outputs=[notice, address], api_visibility="private").then(
+        None, inputs=address, js=_FOLLOW, api_visibility="private"
+    )
+
+
+def _draw_fields(fields: list[FormField], choices: Choices, first: Mapping[str, Any]) -> dict[str, Any]:
+    """The questions that matter at once, the rest folded."""
+    asked: dict[str, Any] = {}
+    with gr.Column(elem_classes="h-card h-fields"):
+        for field in fields:
+            if field.is_basic:
+                asked[field.name] = draw(field, choices, first[field.name])
+    rest = [field for field in fields if not field.is_basic]
+    if rest:
+        with gr.Accordion(f"All settings ({len(rest)} more)", open=False, elem_classes="h-card h-fields"):
+            for field in rest:
+                asked[field.name] = draw(field, choices, first[field.name])
+    return asked
+
+
+def _preview(recipe: Recipe, fields: list[FormField], answers: Any) -> str:
+    """What the job will do, or everything that keeps it from starting."""
+    try:
+        spec = _validated(recipe, fields, answers)
+        with reading() as session:
+            return outlook_view(outlook_of(session, spec))
+    except HoneError as error:
+        return error_block(error)
+
+
+def _validated(recipe: Recipe, fields: list[FormField], answers: Any) -> Any:
+    """Raises:
+    SpecFaults: with the emptied fields and everything that the spec itself refuses.
+    """
+    faults: list[Fault] = []
+    values: dict[str, Any] = {}
+    try:
+        values = values_of(fields, answers)
+    except SpecFaults as error:
+        faults = error.faults
+        emptied = {fault.field for fault in faults}
+        filled = [(field, answer) for field, answer in zip(fields, answers, strict=True) if field.name not in emptied]
+        values = values_of([field for field, _ in filled], [answer for _, answer in filled])
+    try:
+        spec = validate_spec(recipe.spec, values)
+    except SpecFaults as error:
+        raise SpecFaults([*faults, *error.faults]) from error
+    if faults:
+        raise SpecFaults(faults)
+    return spec
+
+
+def _submit(recipe: Recipe, fields: list[FormField], answers: Any, *, name: str, draw: str, request: gr.Request) -> str:
+    """Ask for the job, once however often the button is pressed; returns the job's address."""
+    spec = _validated(recipe, fields, answers)
+    values = spec.model_dump(mode="json")
+    wording = json.dumps([recipe.name, name.strip(), values], sort_keys=True).encode()
+    person = current_person(request)
+    with writing() as session:
+        job = jobs.submit(
+            session,
+            recipe.name,
+            values,
+            name=name,
+            person_id=person.id,
+            idempotency_key=f"{draw}-{hashlib.sha256(wording).hexdigest()[:32]}",
+        )
+    queue.wake()
+    return f"/job?id={job.id}"
+
+
+PAGE = Page(title="Train", path="/train", build=build, in_nav=True)

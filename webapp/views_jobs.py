@@ -1,0 +1,326 @@
+"""Views of jobs: records as HTML, by pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+
+from pipeline.errors import HoneError
+from pipeline.recipes import Recipe
+from store.schema import Attempt, DatasetVersion, Job, JobState, LogEntry, Model, SampleText
+from webapp.charts import Series, line_chart
+from webapp.formatting import counted, duration, file_size, label_of, number, when
+from webapp.shell import chip, error_block, facts, link_button, progress_bar
+
+Metrics = Mapping[str, Sequence[tuple[int, float]]]
+ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+# ----------------------------------------------------------------------------------------------------------- figures
+
+
+def fraction_done(job: Job) -> float | None:
+    """How much of its steps a job has done; None where it does not know yet how many there are."""
+    return job.step / job.total_steps if job.total_steps else None
+
+
+def seconds_left(job: Job, now: datetime) -> float | None:
+    """Time left at the pace of the present attempt; None before its second step."""
+    if job.state != JobState.RUNNING or job.first_step_at is None or job.step <= job.first_step:
+        return None
+    pace = (now - job.first_step_at).total_seconds() / (job.step - job.first_step)
+    return max(0.0, pace * (job.total_steps - job.step))
+
+
+def time_taken(job: Job, now: datetime) -> float | None:
+    """From the first start to the end, or to now."""
+    if job.started_at is None:
+        return None
+    return ((job.finished_at or now) - job.started_at).total_seconds()
+
+
+def progress_words(job: Job, now: datetime) -> str:
+    """`186 of 300 steps · 1 min 50 s left`, as far as it is known."""
+    parts = []
+    if job.total_steps:
+        parts.append(f"{number(job.step)} of {number(job.total_steps)} {job.unit}")
+    left = seconds_left(job, now)
+    if left is not None:
+        parts.append(f"{duration(left)} left")
+    return " · ".join(parts)
+
+
+# ------------------------------------------------------------------------------------------------------------- links
+
+
+def job_link(job: Job) -> str:
+    return f'<a href="/job?id={job.id}">{escape(job.name)}</a>'
+
+
+def model_link(model: Model) -> str:
+    name = escape(model.name)
+    return name if model.deleted_at else f'<a href="/model?id={model.id}">{name}</a>'
+
+
+def dataset_link(version: DatasetVersion) -> str:
+    words = f"{escape(version.dataset.name)} v{version.number}"
+    return words if version.dataset.deleted_at else f'<a href="/dataset?id={version.id}">{words}</a>'
+
+
+def model_actions(model: Model, *, slim: bool = True) -> str:
+    """What can be done with a model next, as buttons."""
+    reference = f"model:{model.id}"
+    wishes = [
+        ("Chat", f"/playground?models={model.id}"),
+        ("Compare", "/playground?" + urlencode({"models": _compared_with(model)})),
+        *([("Quantize", f"/train?recipe=quantize&model={reference}")] if model.kind == "full" else []),
+        *([("Train from here", f"/train?recipe=sft&model={reference}")] if model.kind != "quantized" else []),
+    ]
+    return "".join(link_button(words, href, slim=slim) for words, href in wishes)
+
+
+def _compared_with(model: Model) -> str:
+    other = model.parent_id or model.base_id
+    return f"{model.id},{other}" if other else str(model.id)
+
+
+# ------------------------------------------------------------------------------------------------------------- table
+
+
+def jobs_table(jobs: Sequence[Job], now: datetime | None = None) -> str:
+    """The queue and what went before, one row a job."""
+    now = now or datetime.now(UTC)
+    rows = "".join(_job_row(job, now) for job in jobs)
+    return (
+        '<div class="h-table-wrap"><table class="h-table h-jobs"><thead><tr><th>State</th><th>Job</th><th>Progress</th>'
+        '<th class="h-wide">From</th><th class="h-wide">Data</th><th class="h-wide">By</th>'
+        f'<th class="h-wide">Asked for</th><th class="h-num">Took</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _job_row(job: Job, now: datetime) -> str:
+    state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
+    data = ", ".join(dataset_link(version) for version in job.datasets)
+    return (
+        f"<tr><td>{state_chip(state)}</td>"
+        f'<td><div class="h-strong">{job_link(job)}</div><span class="h-quiet h-small">{escape(job.recipe)}</span></td>'
+        f"<td>{_progress_cell(job, now)}</td>"
+        f'<td class="h-wide">{model_link(job.parent_model) if job.parent_model else "–"}</td>'
+        f'<td class="h-wide">{data or "–"}</td>'
+        f'<td class="h-wide">{escape(job.created_by.name) if job.created_by else "Hone"}</td>'
+        f'<td class="h-wide h-quiet">{when(job.created_at, now)}</td>'
+        f'<td class="h-num">{duration(time_taken(job, now))}</td></tr>'
+    )
+
+
+def state_chip(state: str) -> str:
+    return chip("", "Stopping", "warn") if state == "stopping" else chip(state)
+
+
+def _progress_cell(job: Job, now: datetime) -> str:
+    if job.state == JobState.RUNNING:
+        words = progress_words(job, now) or escape(job.phase)
+        return f'{progress_bar(fraction_done(job))}<span class="h-quiet h-small">{words}</span>'
+    if job.state == JobState.FAILED:
+        return f'<span class="h-fault h-small h-two-lines">{escape(job.error_message or "")}</span>'
+    if job.state == JobState.SUCCEEDED and job.model is not None and job.model.deleted_at is None:
+        return f'<span class="h-small">made {model_link(job.model)}</span>'
+    if job.state == JobState.QUEUED:
+        return '<span class="h-quiet h-small">waits for a worker</span>'
+    return f'<span class="h-quiet h-small">{progress_words(job, now) or "–"}</span>'
+
+
+def pager(total: int, offset: int, limit: int, query: Mapping[str, str]) -> str:
+    """`1 to 50 of 10 000 jobs`, with links to the pages before and after."""
+    if total == 0:
+        return ""
+    last = min(offset + limit, total)
+
+    def link(words: str, start: int) -> str:
+        return link_button(words, "/jobs?" + urlencode({**query, "offset": str(start)}), slim=True)
+
+    before = link("Newer", max(0, offset - limit)) if offset else ""
+    after = link("Older", offset + limit) if last < total else ""
+    return (
+        f'<div class="h-line h-apart"><span class="h-quiet h-small">{number(offset + 1)} to {number(last)} of '
+        f'{counted(total, "job")}</span><span class="h-line">{before}{after}</span></div>'
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- one job
+
+
+def job_header(job: Job, recipe: Recipe, num_ahead: int, now: datetime | None = None) -> str:
+    """The job's name and state, one sentence on what it is doing or why it ended, and how far it is."""
+    now = now or datetime.now(UTC)
+    state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
+    again = link_button("Run again with changes", f"/train?recipe={job.recipe}&again={job.id}")
+    failure = ""
+    if job.state == JobState.FAILED:
+        failure = error_block(HoneError(job.error_message or "The job failed.", job.error_advice or ""))
+    return (
+        f'<div class="h-stack"><header class="h-header"><div><div class="h-line"><h1>{escape(job.name)}</h1>'
+        f'{state_chip(state)}<span class="h-tag">{escape(recipe.title)}</span></div>'
+        f"<p>{_sentence(job, num_ahead, now)}</p></div>"
+        f'<div class="h-line">{again if job.state in ENDED else ""}</div></header>{_big_bar(job, now)}{failure}</div>'
+    )
+
+
+def _big_bar(job: Job, now: datetime) -> str:
+    if job.started_at is None or job.state in (JobState.SUCCEEDED, JobState.QUEUED):
+        return ""
+    fraction = fraction_done(job)
+    is_going = job.state == JobState.RUNNING
+    percent = "" if fraction is None else f"{fraction:.0%}".replace("%", "\u00a0%")
+    return (
+        f"<div>{progress_bar(fraction if is_going else fraction or 0.0, is_going=is_going)}"
+        f'<div class="h-line h-apart h-small h-quiet"><span>{progress_words(job, now)}</span>'
+        f"<span>{percent}</span></div></div>"
+    )
+
+
+_CLOSE = "You can close this page: nothing depends on it."
+
+
+def _sentence(job: Job, num_ahead: int, now: datetime) -> str:
+    took = duration(time_taken(job, now))
+    match job.state:
+        case JobState.QUEUED if num_ahead:
+            return f"Waits for a worker; {counted(num_ahead, 'job')} before it. {_CLOSE}"
+        case JobState.QUEUED:
+            return (
+                "Next in the queue; starts as soon as a worker is free. You can close this page: nothing depends on it."
+            )
+        case JobState.RUNNING if job.stop_requested:
+            return "Stopping: it ends with the step that it is at, and keeps a checkpoint."
+        case JobState.RUNNING:
+            attempt = f" (attempt {job.epoch}, resumed from its checkpoint)" if job.epoch > 1 else ""
+            return f"{escape(job.phase or 'Starting')}{attempt}, for {took} so far. {_CLOSE}"
+        case JobState.PAUSED:
+            return f"Paused after {took}, with its checkpoint; it can go on."
+        case JobState.CANCELLED:
+            if job.started_at is None:
+                return "Taken out of the queue before it started."
+            ended = f"Stopped {when(job.finished_at, now)} after {took}."
+            return f"{ended} Its last checkpoint is kept; it can go on from there."
+        case JobState.FAILED:
+            return f"Failed {when(job.finished_at, now)} after {took}."
+        case _:
+            made = f" and made {model_link(job.model)}" if job.model else ""
+            return f"Finished {when(job.finished_at, now)}, took {took}{made}."
+
+
+def job_charts(recipe: Recipe, metrics: Metrics) -> str:
+    """The recipe's curves, the most telling first; once there are any, those without numbers are left out."""
+    has_any = any(metrics.get(name) for chart in recipe.charts for name in chart.metrics)
+    cards = [
+        line_chart(
+            chart.title,
+            [Series(name, metrics.get(name, ())) for name in chart.metrics if metrics.get(name) or not has_any],
+            unit=chart.unit,
+            help=chart.help,
+        )
+        for chart in recipe.charts
+        if not has_any or any(metrics.get(name) for name in chart.metrics)
+    ]
+    return f'<div class="h-columns h-even h-charts" style="--h-min:336px">{"".join(cards)}</div>' if cards else ""
+
+
+def log_view(lines: Sequence[LogEntry], search: str = "") -> str:
+    if not lines:
+        words = f"No line has “{escape(search)}” in it." if search else "The log begins when a worker takes the job."
+        return f'<div class="h-quiet h-log-empty">{words}</div>'
+    several = len({line.epoch for line in lines}) > 1
+    rows = "".join(
+        f'<div class="h-log-{escape(line.level)}"><time>{line.at:%H:%M:%S}</time>'
+        f"{f'<b>#{line.epoch}</b>' if several else ''}<span>{_marked(line.text, search)}</span></div>"
+        for line in lines
+    )
+    return f'<div class="h-log">{rows}</div>'
+
+
+def _marked(text: str, search: str) -> str:
+    if not search:
+        return escape(text)
+    at = text.lower().find(search.lower())
+    if at < 0:
+        return escape(text)
+    end = at + len(search)
+    return f"{escape(text[:at])}<mark>{escape(text[at:end])}</mark>{escape(text[end:])}"
+
+
+def samples_view(samples: Sequence[SampleText]) -> str:
+    """What the model answered on the way, grouped by step, the latest first."""
+    if not samples:
+        return '<div class="h-quiet h-log-empty">Answers appear here each time the model is measured.</div>'
+    return "".join(
+        f'<div class="h-sample"><span class="h-tag">step {number(sample.step)}</span>'
+        f'<div><p class="h-quiet">{escape(sample.prompt)}</p><p>{escape(sample.text)}</p></div></div>'
+        for sample in samples
+    )
+
+
+def job_side(job: Job, now: datetime | None = None) -> str:
+    """What went in, what came out, and who tried: the column beside the curves."""
+    now = now or datetime.now(UTC)
+    cards = [_result_card(job), _lineage_card(job, now)]
+    if job.attempts:
+        cards.append(f'<section class="h-card"><h2 class="h-h2">Attempts</h2>{_attempts(job.attempts, now)}</section>')
+    return f'<div class="h-stack">{"".join(card for card in cards if card)}</div>'
+
+
+def _result_card(job: Job) -> str:
+    if job.state != JobState.SUCCEEDED:
+        return ""
+    figures = facts([(label_of(name), summary_value(name, value)) for name, value in job.summary.items()])
+    if job.model is None or job.model.deleted_at is not None:
+        return f'<section class="h-card"><h2 class="h-h2">Result</h2>{figures}</section>' if job.summary else ""
+    return (
+        f'<section class="h-card"><div class="h-card-head"><h2 class="h-h2">Result</h2>'
+        f'<span class="h-strong">{model_link(job.model)}</span></div>{figures}'
+        f'<div class="h-line" style="margin-top:12px">{model_actions(job.model)}</div></section>'
+    )
+
+
+def summary_value(name: str, value: Any) -> str:
+    """A closing figure with the unit that its name says."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        if name.endswith("_bytes"):
+            return file_size(value)
+        if name.endswith("_seconds") or name == "seconds":
+            return duration(value)
+        return number(value, 4)
+    return "" if value is None else escape(str(value))
+
+
+def _lineage_card(job: Job, now: datetime) -> str:
+    rows = [
+        ("From", model_link(job.parent_model) if job.parent_model else ""),
+        (
+            "Data",
+            "<br>".join(
+                f'{dataset_link(version)} <span class="h-quiet">{counted(version.num_rows, "row")}</span>'
+                for version in job.datasets
+            ),
+        ),
+        ("Asked for", f"{when(job.created_at, now)} by {escape(job.created_by.name) if job.created_by else 'Hone'}"),
+        ("Started", when(job.started_at, now) if job.started_at else ""),
+        ("Took", duration(time_taken(job, now)) if job.started_at else ""),
+    ]
+    return f'<section class="h-card"><h2 class="h-h2">Lineage</h2>{facts(rows)}</section>'
+
+
+def _attempts(attempts: Sequence[Attempt], now: datetime) -> str:
+    rows = "".join(
+        f"<tr><td>{attempt.epoch}</td><td>{escape(attempt.worker_name)}"
+        f'<div class="h-quiet h-small">{escape(attempt.device)}</div></td>'
+        f"<td>{escape((attempt.outcome or 'running').replace('_', ' '))}</td>"
+        f'<td class="h-num">{duration(((attempt.ended_at or now) - attempt.started_at).total_seconds())}</td></tr>'
+        for attempt in attempts
+    )
+    return f'<table class="h-table h-bare"><tbody>{rows}</tbody></table>'
