@@ -54,6 +54,13 @@ class Tokens:
         return sum(label != IGNORED for label in self.labels)
 
 
+def give_template(tokenizer: PreTrainedTokenizerBase, context: Context) -> None:
+    """Give a model without a chat template a plain one, saved with it, and say so."""
+    if tokenizer.chat_template is None:
+        context.log("The model has no chat template; it gets a plain one (User: … Assistant: …).", level="warning")
+        tokenizer.chat_template = PLAIN_TEMPLATE
+
+
 def give_training_template(tokenizer: PreTrainedTokenizerBase, context: Context) -> str:
     """The template that marks the assistant's tokens, for training; a model without any template is given a plain one.
 
@@ -62,9 +69,7 @@ def give_training_template(tokenizer: PreTrainedTokenizerBase, context: Context)
     """
     from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
-    if tokenizer.chat_template is None:
-        context.log("The model has no chat template; it gets a plain one (User: … Assistant: …).", level="warning")
-        tokenizer.chat_template = PLAIN_TEMPLATE
+    give_template(tokenizer, context)
     if has_generation_markers(tokenizer.chat_template):
         return str(tokenizer.chat_template)
     try:

@@ -64,7 +64,7 @@ def training_arguments(
         output_dir=str(writing_folder(context.checkpoints)),
         num_train_epochs=spec.num_epochs,
         max_steps=spec.max_steps or -1,
-        learning_rate=spec.learning_rate,
+        learning_rate=extra.pop("learning_rate", spec.learning_rate),
         per_device_train_batch_size=spec.batch_size,
         per_device_eval_batch_size=spec.batch_size,
         gradient_accumulation_steps=spec.gradient_accumulation,

@@ -59,7 +59,12 @@ class FineTuneSpec(TrainingSpec):
         basic=True,
     )
     max_length: int = setting(
-        512, help="Longest sequence kept; longer ones are shortened and counted.", unit="tokens", basic=True, ge=16, le=1 << 20
+        0,
+        help="Longest sequence kept, longer ones are shortened and counted; 0 is the model's limit, 2,048 at most.",
+        unit="tokens",
+        basic=True,
+        ge=0,
+        le=1 << 20,
     )
     lora_rank: int = setting(16, help="Width of the adapter: more learns more and costs more.", ge=1, le=1024)
     lora_alpha: float = setting(32.0, help="Strength of the adapter; its output is scaled by alpha / rank.", gt=0)
