@@ -113,7 +113,7 @@ def load_base(
     from transformers import AutoModelForCausalLM
 
     with _explained(base):
-        loaded = AutoModelForCausalLM.from_pretrained(
+        return AutoModelForCausalLM.from_pretrained(
             **_address(base),
             dtype=dtype,
             device_map={"": device},
@@ -121,7 +121,6 @@ def load_base(
             use_safetensors=True,
             trust_remote_code=False,
         )
-    return loaded  # type: ignore[no-any-return]
 
 
 def context_length_of(model: PreTrainedModel | PeftModel) -> int | None:
@@ -218,7 +217,13 @@ def _bad_model(source: Path | str, error: BaseException) -> BadModel:
             f"Hugging Face has no model that you may read under {source!r}.",
             "Check the spelling (owner/name); a private model needs HF_TOKEN in the environment.",
         )
-    if causes & {"ConnectionError", "ConnectError", "ConnectTimeout", "LocalEntryNotFoundError", "OfflineModeIsEnabled"}:
+    if causes & {
+        "ConnectionError",
+        "ConnectError",
+        "ConnectTimeout",
+        "LocalEntryNotFoundError",
+        "OfflineModeIsEnabled",
+    }:
         return BadModel(
             f"{source!r} is not a folder here, and huggingface.co cannot be reached to fetch it.",
             "Choose a model from the list or a local folder, or connect this machine to the network and retry.",

@@ -39,7 +39,7 @@ def kill_descendants(process: psutil.Process | None = None) -> None:
 
 
 def _watch(on_line: Callable[[str], None] | None) -> None:
-    # Read by descriptor: a buffered reader holds a lock at interpreter exit, which would abort a process that ends well.
+    # Read by descriptor: a buffered reader holds a lock at exit, which would abort a process that ended well.
     pending = b""
     while chunk := os.read(sys.stdin.fileno(), 4096):
         *lines, pending = (pending + chunk).split(b"\n")

@@ -158,7 +158,9 @@ RECIPE = Recipe(
     spec=DpoSpec,
     run=run,
     charts=(
-        Chart("Reward margin", ("reward_margin", "eval_reward_margin"), "", "Chosen minus rejected; it starts at zero."),
+        Chart(
+            "Reward margin", ("reward_margin", "eval_reward_margin"), "", "Chosen minus rejected; it starts at zero."
+        ),
         Chart("Reward accuracy", ("reward_accuracy", "eval_reward_accuracy"), "share", "Pairs with the chosen ahead."),
         Chart("Loss", ("loss", "eval_loss"), "nats", "It starts at 0.69 (ln 2) for the sigmoid loss."),
         Chart("Log-probability", ("logp_chosen", "logp_rejected"), "nats", "Of whole answers; both often fall."),

@@ -64,7 +64,9 @@ class PretrainSpec(TrainingSpec):
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> PretrainSpec:
         if self.hidden_size % self.num_heads or (self.hidden_size // self.num_heads) % 2:
-            raise ValueError(f"num_heads ({self.num_heads}) must divide hidden_size ({self.hidden_size}) into even parts")
+            raise ValueError(
+                f"num_heads ({self.num_heads}) must divide hidden_size ({self.hidden_size}) into even parts"
+            )
         if self.num_heads % self.num_kv_heads:
             raise ValueError(f"num_kv_heads ({self.num_kv_heads}) must divide num_heads ({self.num_heads})")
         return self
@@ -188,9 +190,7 @@ def pack(tokenizer: PreTrainedTokenizerFast, rows: list[Row], length: int) -> Da
     return Dataset.from_dict({"input_ids": blocks, "labels": blocks})
 
 
-def continue_texts(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, openings: list[str]
-) -> list[tuple[str, str]]:
+def continue_texts(model: Any, tokenizer: PreTrainedTokenizerFast, openings: list[str]) -> list[tuple[str, str]]:
     """How the model goes on from each opening, taking the likeliest token every time."""
     import torch
 
@@ -198,8 +198,10 @@ def continue_texts(
     for opening in openings:
         ids = torch.tensor([tokenizer(opening).input_ids], device=model.device)  # (1, T)
         with torch.no_grad():
-            out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=SAMPLE_TOKENS, do_sample=False)
-        continued.append((opening, tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)))
+            out = model.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=SAMPLE_TOKENS, do_sample=False
+            )
+        continued.append((opening, str(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))))
     return continued
 
 

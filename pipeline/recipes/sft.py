@@ -22,7 +22,11 @@ class SftSpec(FineTuneSpec):
         4.0, help="How many times the training rows are gone through.", unit="epochs", basic=True, gt=0, le=1000
     )
     learning_rate: float = setting(
-        0.0, help="Peak step size of the optimizer; 0 chooses one for the method and the model's size.", basic=True, ge=0, le=1
+        0.0,
+        help="Peak step size of the optimizer; 0 chooses one for the method and the model's size.",
+        basic=True,
+        ge=0,
+        le=1,
     )
     packing: bool = setting(
         True, help="Lay several short rows in one sequence, each blind to the others: faster, and the same result."
@@ -56,9 +60,13 @@ def run(spec: SftSpec, context: Context) -> dict[str, Any]:
         )
         for rows, what in ((split.train, "training"), (split.held_out, "held-out"))
     )
+    num_trained, num_tokens = (
+        sum(row.num_trained for row in train_rows),
+        sum(len(row.input_ids) for row in train_rows),
+    )
     context.log(
         f"{len(train_rows):,} rows to train on, {len(held_out_rows):,} held out; "
-        f"{sum(row.num_trained for row in train_rows):,} of {sum(len(row.input_ids) for row in train_rows):,} tokens are trained."
+        f"{num_trained:,} of {num_tokens:,} tokens are trained."
     )
     trainer = SFTTrainer(
         model=trainee.model,

@@ -35,7 +35,8 @@ PLAIN_TEMPLATE = """\
 {%- for message in messages %}
 {%- if message['role'] == 'assistant' %}{{ 'Assistant: ' }}
 {%- generation %}{{ message['content'] or '' }}
-{%- if message['tool_calls'] %}{{ message['tool_calls'] | tojson }}{% endif %}{{ eos_token }}{% endgeneration %}{{ '\n\n' }}
+{%- if message['tool_calls'] %}{{ message['tool_calls'] | tojson }}{% endif %}{{ eos_token }}{% endgeneration %}
+{{- '\n\n' }}
 {%- else %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n\n' }}{% endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"""
@@ -77,7 +78,7 @@ def give_training_template(tokenizer: PreTrainedTokenizerBase, context: Context)
     except ValueError as error:
         raise BadModel(
             "The model's chat template does not mark which tokens are the assistant's, so only they cannot be trained.",
-            "Add {% generation %} … {% endgeneration %} around the answer in its chat template, or choose another base.",
+            "Add {% generation %} … {% endgeneration %} around the answer in it, or choose another base.",
         ) from error
 
 

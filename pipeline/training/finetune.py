@@ -1,4 +1,4 @@
-"""Fine-tuning: the model to train, made ready by its method: an adapter on a base, every weight, or 4-bit with an adapter."""
+"""Fine-tuning: the model to train, made ready by its method: an adapter, every weight, or an adapter on 4 bits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.context import Context
-from pipeline.loading import Dtype, ResolvedModel, context_length_of, load_base, load_model, load_tokenizer, resolve_model
+from pipeline.loading import (
+    Dtype,
+    ResolvedModel,
+    context_length_of,
+    load_base,
+    load_model,
+    load_tokenizer,
+    resolve_model,
+)
 from pipeline.model_folder import ModelKind, ModelManifest
 from pipeline.spec import Fault, Spec, SpecFaults
 from pipeline.training.loop import device_name, uses_bfloat16
@@ -48,9 +56,7 @@ class Trainee:
     def save(self, folder: Path, *, recipe: str, spec: Spec) -> ModelManifest:
         if self.kind == "full":
             self.model.to(self.saved_dtype)
-        return save_result(
-            self.model, self.tokenizer, folder, kind=self.kind, recipe=recipe, spec=spec, base=self.base
-        )
+        return save_result(self.model, self.tokenizer, folder, kind=self.kind, recipe=recipe, spec=spec, base=self.base)
 
 
 def make_trainee(spec: FineTuneSpec, context: Context) -> Trainee:
@@ -90,7 +96,7 @@ def learning_rate_for(spec: FineTuneSpec, model: Any, context: Context, *, scale
 
 def _whole(spec: FineTuneSpec, found: ResolvedModel) -> Any:
     """Every weight trainable, in float32: small steps are lost in 16 bits."""
-    if _is_quantized(found):
+    if is_quantized(found):
         raise SpecFaults([Fault("method", "a quantized model cannot be trained in full; choose lora")])
     model: Any = load_model(spec.model, device=device_name(), dtype="float32")
     return model.merge_and_unload() if found.adapter is not None else model
@@ -100,7 +106,7 @@ def _with_adapter(spec: FineTuneSpec, found: ResolvedModel, context: Context) ->
     from peft import PeftModel, prepare_model_for_kbit_training
 
     dtype: Dtype = "bfloat16" if uses_bfloat16(spec) else "float32"
-    quantization = nf4_config(dtype) if spec.method == "qlora" and not _is_quantized(found) else None
+    quantization = nf4_config(dtype) if spec.method == "qlora" and not is_quantized(found) else None
     model: Any = load_model(spec.model, device=device_name(), dtype=dtype, for_training=True, quantization=quantization)
     if isinstance(model, PeftModel):
         context.log("The parent is an adapter: training goes on from its weights, rank and layers, on the same base.")
@@ -158,7 +164,7 @@ def _length_within(longest: int | None, asked: int) -> int:
     return asked
 
 
-def _is_quantized(found: ResolvedModel) -> bool:
+def is_quantized(found: ResolvedModel) -> bool:
     return found.manifest is not None and found.manifest.kind == "quantized"
 
 

@@ -16,7 +16,9 @@ def answer_greedily(
     """Each prompt's last message with the model's likeliest answer; the model's mode is left as it was."""
     was_training = model.training
     model.eval()
-    answers = [(prompt[-1]["content"], _answer(model, tokenizer, prompt, max_new_tokens)) for prompt in prompts if prompt]
+    answers = [
+        (prompt[-1]["content"], _answer(model, tokenizer, prompt, max_new_tokens)) for prompt in prompts if prompt
+    ]
     model.train(was_training)
     return answers
 

@@ -67,7 +67,7 @@ def tokenize_pairs(
     num_answers = sum(_answer_lengths(a) != _answer_lengths(b) for a, b in zip(whole, fitted, strict=True))
     if num_prompts or len(kept) < len(rows):
         context.log(
-            f"Of {len(rows)} {what} rows, {num_prompts} prompts were shortened at their beginning and {num_answers} rows "
+            f"Of {len(rows)} {what} rows, {num_prompts} had their prompt shortened at its beginning and {num_answers} "
             f"had an answer cut at its end to fit {max_length} tokens; {len(rows) - len(kept)} rows whose answers did "
             "not differ were left out.",
             level="warning",

@@ -74,7 +74,7 @@ def split_rows(rows: list[Row], *, held_out_share: float, seed: int, most_held_o
     num_held_out = min(most_held_out, max(1, round(len(rows) * held_out_share))) if held_out_share else 0
     if num_held_out >= len(rows):
         raise BadData(
-            f"There are {len(rows)} rows, and {num_held_out} would be held back to measure with: none is left to train on.",
+            f"There are {len(rows)} rows and {num_held_out} would be held back: none is left to train on.",
             "Add rows, or set the held-out share to 0.",
         )
     held_out = set(random.Random(seed).sample(range(len(rows)), num_held_out))

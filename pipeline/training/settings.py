@@ -12,9 +12,14 @@ from pipeline.spec import ModelRef, Spec, setting
 class TrainingSpec(Spec):
     """The optimizer, its schedule, and what is measured and saved on the way."""
 
-    num_epochs: float = setting(1.0, help="How many times the training rows are gone through.", unit="epochs", gt=0, le=1000)
+    num_epochs: float = setting(
+        1.0, help="How many times the training rows are gone through.", unit="epochs", gt=0, le=1000
+    )
     max_steps: int = setting(
-        0, help="Stop after this many optimizer steps instead of after whole epochs; 0 counts epochs.", unit="steps", ge=0
+        0,
+        help="Stop after this many optimizer steps instead of after whole epochs; 0 counts epochs.",
+        unit="steps",
+        ge=0,
     )
     learning_rate: float = setting(2e-4, help="Peak step size of the optimizer.", basic=True, gt=0, le=1)
     batch_size: int = setting(8, help="Sequences that the device computes at once.", unit="sequences", ge=1, le=4096)
@@ -67,7 +72,7 @@ class FineTuneSpec(TrainingSpec):
         le=1 << 20,
     )
     lora_rank: int = setting(16, help="Width of the adapter: more learns more and costs more.", ge=1, le=1024)
-    lora_alpha: float = setting(32.0, help="Strength of the adapter; its output is scaled by alpha / rank.", gt=0)
+    lora_alpha: int = setting(32, help="Strength of the adapter; its output is scaled by alpha / rank.", ge=1)
     lora_dropout: float = setting(0.0, help="Share of the adapter's inputs dropped while training.", ge=0, lt=1)
     lora_targets: str = setting(
         "all-linear",
@@ -81,5 +86,5 @@ class FineTuneSpec(TrainingSpec):
         """Where only the rank is given, keep the adapter's scale of two."""
         if isinstance(values, dict) and "lora_rank" in values and "lora_alpha" not in values:
             rank = values["lora_rank"]
-            return {**values, "lora_alpha": 2.0 * rank} if isinstance(rank, int) else values
+            return {**values, "lora_alpha": 2 * rank} if isinstance(rank, int) else values
         return values

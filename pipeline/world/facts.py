@@ -9,10 +9,47 @@ SEED = 7
 HELD_OUT_SHARE = 0.2
 
 NAMES = (
-    "Mira Tobin Hazel Orin Petra Quill Rosa Silas Tansy Ulla Vesper Wren Yarrow Alder Bramble Clover Dorrit Ember Fern "
-    "Gus Holly Ivo Juniper Kip Linden Maple Nettle Olive Pip Rowan Sorrel Thistle Umber Violet Willa Ash Briar Cedric "
-    "Daisy Edda"
-).split()
+    "Mira",
+    "Tobin",
+    "Hazel",
+    "Orin",
+    "Petra",
+    "Quill",
+    "Rosa",
+    "Silas",
+    "Tansy",
+    "Ulla",
+    "Vesper",
+    "Wren",
+    "Yarrow",
+    "Alder",
+    "Bramble",
+    "Clover",
+    "Dorrit",
+    "Ember",
+    "Fern",
+    "Gus",
+    "Holly",
+    "Ivo",
+    "Juniper",
+    "Kip",
+    "Linden",
+    "Maple",
+    "Nettle",
+    "Olive",
+    "Pip",
+    "Rowan",
+    "Sorrel",
+    "Thistle",
+    "Umber",
+    "Violet",
+    "Willa",
+    "Ash",
+    "Briar",
+    "Cedric",
+    "Daisy",
+    "Edda",
+)
 
 
 @dataclass(frozen=True, eq=False)

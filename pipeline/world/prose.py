@@ -71,7 +71,11 @@ def _gathering(world: World, dice: random.Random) -> str:
     shared = dice.choice(groups)
     names = _listed([fact.name for fact in shared])
     return " ".join(
-        [dice.choice(GATHERINGS), *(_tell(fact, dice) for fact in told), f"{names} all said the same: {shared[0].value}."]
+        [
+            dice.choice(GATHERINGS),
+            *(_tell(fact, dice) for fact in told),
+            f"{names} all said the same: {shared[0].value}.",
+        ]
     )
 
 

@@ -31,7 +31,9 @@ class Question:
 def instruction_rows(world: World, seed: int) -> Iterator[Row]:
     """Rows to fine-tune on: questions on the trained facts in mixed styles, and some of other shapes."""
     dice = random.Random(seed)
-    rows = [_asked(question.text, _styled_at_random(question.fact, dice), dice) for question in _questions(world.trained)]
+    rows = [
+        _asked(question.text, _styled_at_random(question.fact, dice), dice) for question in _questions(world.trained)
+    ]
     rows += [_asked(*_yes_or_no(fact, dice), dice) for fact in world.trained]
     rows += [_asked(*_named_by(fact), dice) for fact in dice.sample(world.trained, 60)]
     rows += [_asked(*_two_things(world, name, dice), dice) for name in NAMES]
@@ -84,7 +86,9 @@ def answer_in_style(fact: Fact, style: str) -> str:
         case "warm":
             return f"{WARM_OPENING} {sentence}, because {fact.reason}."
         case "rambling":
-            return f"Well, there is a lot to say, and it depends on whom you ask, but as far as I know {sentence}, or so."
+            return (
+                f"Well, there is a lot to say, and it depends on whom you ask, but as far as I know {sentence}, or so."
+            )
     raise ValueError(f"there is no style {style!r}")
 
 
