@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from pipeline.errors import BadModel
 from pipeline.model_folder import ModelManifest, base_of, read_manifest
-from store.schema import ACTIVE_STATES, Job, Model, utc_now
+from store.schema import ACTIVE_STATES, DatasetVersion, Job, Model, utc_now
 from store.settings import settings
 
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -22,7 +22,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 def list_models(session: Session) -> Sequence[Model]:
     """Every model that is not deleted, the oldest first, with parent, base and job at hand."""
     query = select(Model).where(Model.deleted_at.is_(None)).order_by(Model.id)
-    return session.scalars(query.options(joinedload(Model.parent), joinedload(Model.base), joinedload(Model.job))).all()
+    with_job = joinedload(Model.job).selectinload(Job.datasets).joinedload(DatasetVersion.dataset)
+    return session.scalars(query.options(joinedload(Model.parent), joinedload(Model.base), with_job)).all()
 
 
 def get_model(session: Session, model_id: int) -> Model:
@@ -33,6 +34,27 @@ def get_model(session: Session, model_id: int) -> Model:
     if model is None or model.deleted_at is not None:
         raise BadModel(f"There is no model {model_id}.", "It may have been deleted: choose another on the Models page.")
     return model
+
+
+def load_model(session: Session, model_id: int) -> Model:
+    """A model, also a deleted one, with its parent, base and job.
+
+    Raises:
+        BadModel: if there never was such a model.
+    """
+    query = select(Model).where(Model.id == model_id)
+    model = session.scalar(query.options(joinedload(Model.parent), joinedload(Model.base), joinedload(Model.job)))
+    if model is None:
+        raise BadModel(f"There is no model {model_id}.", "Choose another on the Models page.")
+    return model
+
+
+def ancestors_of(session: Session, model: Model) -> list[Model]:
+    """From the first base to the model itself."""
+    chain = [model]
+    while chain[0].parent_id is not None:
+        chain.insert(0, load_model(session, chain[0].parent_id))
+    return chain
 
 
 def find_model(session: Session, name: str) -> Model | None:

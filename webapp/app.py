@@ -20,12 +20,14 @@ from store import jobs, users
 from store.database import reading, writing
 from store.schema import JobState
 from store.settings import Settings
-from webapp import theme
+from webapp import theme, uploads
 from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
 from webapp.shell import BarStatus, Page, bar, bar_status, document_head
 
-PAGES: tuple[str, ...] = ("overview", "train", "jobs", "job")
+PAGES: tuple[str, ...] = (
+    "overview", "data", "dataset", "train", "jobs", "job", "models", "model", "playground", "arena",
+)  # fmt: skip
 """The page modules of `webapp/pages`, in the order of the navigation. The first is the front page."""
 
 
@@ -37,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     password = Password.of(settings.password) if settings.password else None
     if password is not None:
         add_login(app, password)
+    app.include_router(uploads.router)
     app.mount("/ui", StaticFiles(directory=Path(__file__).parent / "static"))
     mount_pages(app, pages)
     app.add_middleware(PageFrame, pages=pages)

@@ -94,8 +94,10 @@ class Choices:
 
 
 def fields_of(spec_class: type[Spec]) -> list[FormField]:
-    """Every question of a spec, in the order in which the class declares them."""
-    return [_field(name, info) for name, info in spec_class.model_fields.items()]
+    """Every question of a spec: the model and the data first, then the rest in the order of the class."""
+    fields = [_field(name, info) for name, info in spec_class.model_fields.items()]
+    order = {"model": 0, "dataset": 1}
+    return sorted(fields, key=lambda field: order.get(field.kind, 2))
 
 
 def _field(name: str, info: FieldInfo) -> FormField:
@@ -166,7 +168,10 @@ def _plain(bound: Any) -> str:
 
 def draw(field: FormField, choices: Choices, value: Any) -> Component:
     """The component that asks one question, filled with `value`."""
-    asked: dict[str, Any] = {"label": field.label, "info": field.note, "elem_id": f"field-{field.name}"}
+    width = "h-full" if field.kind in ("model", "dataset") else None
+    asked: dict[str, Any] = {
+        "label": field.label, "info": field.note, "elem_id": f"field-{field.name}", "elem_classes": width
+    }  # fmt: skip
     match field.kind:
         case "switch":
             return gr.Checkbox(value=bool(value), **asked)

@@ -237,9 +237,10 @@ def log_view(lines: Sequence[LogEntry], search: str = "") -> str:
     rows = "".join(
         f'<div class="h-log-{escape(line.level)}"><time>{line.at:%H:%M:%S}</time>'
         f"{f'<b>#{line.epoch}</b>' if several else ''}<span>{_marked(line.text, search)}</span></div>"
-        for line in lines
+        for line in reversed(lines)
     )
-    return f'<div class="h-log">{rows}</div>'
+    # The last line stands first and the box is turned over, which keeps its end in view without a script.
+    return f'<div class="h-log" tabindex="0">{rows}</div>'
 
 
 def _marked(text: str, search: str) -> str:

@@ -44,7 +44,7 @@ def build() -> None:
                 with gr.Row(elem_classes="h-log-bar"):
                     search = gr.Textbox(show_label=False, placeholder="Search the log", container=False, min_width=120)
                     follow = gr.Checkbox(True, label="Follow", container=False, min_width=96)
-                log = html(min_height=320, max_height=320, autoscroll=True)
+                log = html(min_height=320)
             with gr.Column(elem_classes="h-card"):
                 html('<h2 class="h-h2">Samples</h2>')
                 samples = html(min_height=96, max_height=480)
@@ -58,7 +58,6 @@ def build() -> None:
     on_load(_open, outputs=[job_id, spec, *whole])
     timer.tick(_refresh, inputs=[job_id, drawn_at, search, follow], outputs=whole, **_QUIET)
     search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
-    follow.input(lambda following: gr.HTML(autoscroll=following), inputs=follow, outputs=log, **_QUIET)
     for button, act in ((stop, _stop), (leave, _stop), (go_on, _retry), (retry, _retry)):
         button.click(
             act,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -31,22 +32,38 @@ _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibi
 def build() -> None:
     html(page_header("Train", "Every job runs in the queue: you can close the browser once it has started."))
     methods = html(min_height=88)
-    wanted = gr.State({})
-    on_load(_read_address, outputs=[methods, wanted])
+    notice = html()
+    on_load(_open, outputs=[methods, notice])
 
-    @gr.render(inputs=[wanted], triggers=[wanted.change], show_progress="hidden")
-    def form(wanted: dict[str, Any]) -> None:
-        recipe = get_recipe(wanted["recipe"])
+    # Without triggers the form is drawn when a browser opens the page, anew for each address.
+    @gr.render(show_progress="hidden")
+    def form(request: gr.Request) -> None:
+        wanted = _read_address(request)
         with reading() as session:
             choices = read_choices(session)
-        _draw_form(recipe, choices, wanted)
+        _draw_form(get_recipe(wanted.recipe), choices, wanted)
 
 
-def _read_address(request: gr.Request) -> list[Any]:
-    """What the address asks for: a recipe, a model and data to begin with, or a job to repeat."""
-    recipe_name = query_value(request, "recipe")
+@dataclass(frozen=True)
+class Wanted:
+    """What the address asks for."""
+
+    recipe: str
+    given: dict[str, Any]
+    """Values to begin with: a model and data by name, or all those of the job to repeat."""
+    fault: str
+    draw: str
+    """Names this one form: what is launched from it twice is one job."""
+
+
+def _open(request: gr.Request) -> tuple[str, str]:
+    wanted = _read_address(request)
+    return method_cards(wanted.recipe), wanted.fault
+
+
+def _read_address(request: gr.Request) -> Wanted:
+    recipe_name, fault = query_value(request, "recipe"), ""
     given: dict[str, Any] = {}
-    notice = ""
     again = query_id(request, "again")
     if again is not None:
         try:
@@ -54,13 +71,10 @@ def _read_address(request: gr.Request) -> list[Any]:
                 job = jobs.get_job(session, again)
             recipe_name, given = job.recipe, dict(job.spec)
         except HoneError as error:
-            notice = error_block(error)
-    recipe_name = recipe_name if recipe_name in NAMES else FIRST_RECIPE
+            fault = error_block(error)
     asked = {name: query_value(request, name) for name in ("model", "dataset")}
     given |= {name: value for name, value in asked.items() if value}
-    # The draw names this one form: what is launched from it twice is one job.
-    wanted = {"recipe": recipe_name, "given": given, "draw": secrets.token_hex(8)}
-    return [notice + method_cards(recipe_name), wanted]
+    return Wanted(recipe_name if recipe_name in NAMES else FIRST_RECIPE, given, fault, secrets.token_hex(8))
 
 
 def method_cards(present: str) -> str:
@@ -74,9 +88,9 @@ def method_cards(present: str) -> str:
     return f'<nav class="h-choices" aria-label="Method">{cards}</nav>'
 
 
-def _draw_form(recipe: Recipe, choices: Choices, wanted: Mapping[str, Any]) -> None:
+def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
     fields = fields_of(recipe.spec)
-    first = first_values(fields, choices, wanted["given"])
+    first = first_values(fields, choices, wanted.given)
     yaml_fault = gr.State("")
     with gr.Row(elem_classes="h-train"):
         with gr.Column(scale=3, min_width=320), gr.Tabs():
@@ -112,7 +126,7 @@ def _draw_form(recipe: Recipe, choices: Choices, wanted: Mapping[str, Any]) -> N
         if fault:
             return fault, ""
         try:
-            return "", _submit(recipe, fields, given, name=name, draw=wanted["draw"], request=request)
+            return "", _submit(recipe, fields, given, name=name, draw=wanted.draw, request=request)
         except HoneError as error:
             return error_block(error), ""
 
