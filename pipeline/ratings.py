@@ -44,7 +44,7 @@ TIE_PRIOR_VARIANCE = 4.0
 UNIFORM_FLOOR = 0.2
 """The share of battles whose pair is drawn evenly, so that every pair keeps being looked at."""
 
-MOST_VOTES_FORESEEN = 10_000
+MOST_VOTES_FORESEEN = 1_000
 
 CONVERGED = 1e-12
 """Newton stops when it is within a millionth of a posterior standard deviation of the mode."""

@@ -31,7 +31,7 @@ DISAGREEMENT = "voters disagreed on the battle"
 IDENTICAL = "both answers were the same"
 EMPTY = "an answer was empty"
 CUT_OFF = "the better answer was cut off at the token limit"
-HELD_OUT = f"the prompt is in the {HELD_OUT_SHARE:.0%} held out for measuring"
+HELD_OUT = f"the prompt is in the {HELD_OUT_SHARE * 100:.0f} % held out for measuring"
 
 _UNDECIDED = {"tie": TIE, "both_good": BOTH_GOOD, "both_bad": BOTH_BAD}
 

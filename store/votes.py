@@ -6,7 +6,7 @@ import random
 import re
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast, get_args
 
 from sqlalchemy import func, select
@@ -197,6 +197,12 @@ def standings(session: Session, *, also: Sequence[int] = (), without_vote: int |
 
 def num_uncounted(session: Session) -> int:
     return session.scalar(select(func.count()).where(Vote.uncounted_because.is_not(None))) or 0
+
+
+def names_of(session: Session, model_ids: Iterable[int]) -> dict[int, str]:
+    """Names of models by id, also of those that were deleted since they were voted on."""
+    models = session.scalars(select(Model).where(Model.id.in_(list(model_ids))).order_by(Model.id))
+    return {model.id: model.name for model in models}
 
 
 def best_trainable(session: Session, ratings: Ratings) -> Model | None:

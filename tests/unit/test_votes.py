@@ -313,7 +313,7 @@ def test_every_vote_that_becomes_no_pair_is_accounted_for() -> None:
         "an answer was empty": 1,
         "the better answer was cut off at the token limit": 1,
         "an answer said the name of its model": 1,
-        "the prompt is in the 10% held out for measuring": 1,
+        "the prompt is in the 10 % held out for measuring": 1,
         "voters disagreed on the battle": 2,
     }
 

@@ -1,0 +1,375 @@
+"""Arena: two answers without names, a vote, and what all votes together say of the models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from sqlalchemy.orm import Session
+
+from pipeline.errors import HoneError
+from store import vote_pairs, votes
+from store.database import reading, writing
+from store.models import list_models
+from store.schema import Battle, Vote
+from webapp import battles
+from webapp.people import current_person
+from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_value
+from webapp.views_arena import (
+    blind_view,
+    board_view,
+    change_view,
+    failed_view,
+    pairs_view,
+    revealed_view,
+    waiting_view,
+)
+
+VOTES = (("a", "A is better"), ("tie", "Tie"), ("both_bad", "Both bad"), ("b", "B is better"))
+"""The outcomes in the order of the buttons, whose keys are 1, 2, 3 and 4."""
+
+Updates = dict[Any, Any]
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """The side of the page where people vote."""
+
+    box: gr.Column
+    notice: gr.HTML
+    stage: gr.HTML
+    vote_row: gr.Row
+    vote_buttons: list[gr.Button]
+    start_row: gr.Column
+    next: gr.Button
+    prompt: gr.Textbox
+    ask: gr.Button
+    battle_id: gr.Textbox
+
+    @property
+    def all(self) -> list[Any]:
+        return [
+            self.box,
+            self.notice,
+            self.stage,
+            self.vote_row,
+            self.start_row,
+            self.next,
+            self.prompt,
+            self.battle_id,
+        ]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The side of the page that shows what the votes say, and trains on them."""
+
+    box: gr.Column
+    content: gr.HTML
+    reference_row: gr.Row
+    reference: gr.Dropdown
+    training: gr.Column
+    pairs: gr.HTML
+    train: gr.Button
+    train_notice: gr.HTML
+    train_address: gr.Textbox
+
+    @property
+    def all(self) -> list[Any]:
+        shown = [self.box, self.content, self.reference_row, self.reference, self.training]
+        return [*shown, self.pairs, self.train, self.train_notice, self.train_address]
+
+
+def build() -> None:
+    html('<link rel="stylesheet" href="/ui/arena.css">', head='<script src="/ui/arena.js"></script>')
+    header = html(_header("vote"))
+    ballot = _draw_ballot()
+    board = _draw_board()
+    _connect(header, ballot, board)
+
+
+# ----------------------------------------------------------------------------------------------------------- drawing
+
+
+def _draw_ballot() -> Ballot:
+    with gr.Column(elem_classes="h-arena") as box:
+        notice = html()
+        stage = html(elem_classes="h-arena-stage")
+        with gr.Row(visible=False, elem_classes="h-arena-votes") as vote_row:
+            vote_buttons = [gr.Button(words, elem_id=f"h-arena-vote-{outcome}") for outcome, words in VOTES]
+        with gr.Column(visible=False, elem_classes="h-arena-start") as start_row:
+            next_battle = gr.Button("Next battle", variant="primary", elem_id="h-arena-next", elem_classes="h-fit")
+            with gr.Row(elem_classes="h-arena-ask"):
+                prompt = gr.Textbox(
+                    placeholder="Or ask both something of your own",
+                    label="Prompt",
+                    show_label=False,
+                    container=False,
+                    max_lines=8,
+                    max_length=battles.LONGEST_PROMPT,
+                    scale=1,
+                    elem_id="h-arena-prompt",
+                )
+                ask = gr.Button("Ask both", elem_id="h-arena-ask", elem_classes="h-fit", scale=0)
+        battle_id = gr.Textbox(visible="hidden", label="Battle")
+    return Ballot(box, notice, stage, vote_row, vote_buttons, start_row, next_battle, prompt, ask, battle_id)
+
+
+def _draw_board() -> Board:
+    with gr.Column(visible=False, elem_classes="h-arena") as box:
+        with gr.Row(visible=False, elem_classes="h-arena-reference") as reference_row:
+            reference = gr.Dropdown(label="Rated against", min_width=200, scale=0)
+        content = html(elem_classes="h-stack")
+        with gr.Column(visible=False, elem_classes="h-card") as training:
+            html('<h2 class="h-h2">Train on these votes</h2>')
+            pairs = html()
+            train_notice = html()
+            train = gr.Button("Make the dataset and set up DPO", variant="primary", elem_classes="h-fit")
+            train_address = gr.Textbox(visible="hidden", label="Address")
+    return Board(box, content, reference_row, reference, training, pairs, train, train_notice, train_address)
+
+
+def _header(view: str) -> str:
+    words = {
+        "vote": "Two models answer without their names. Say which answer is better, and see who wrote it.",
+        "board": "What all blind votes together say of the models, with how sure that is.",
+    }
+    other = link_button("Board", "/arena?view=board") if view == "vote" else link_button("Vote", "/arena")
+    return page_header("Arena" if view == "vote" else "Board", words[view], other)
+
+
+# ---------------------------------------------------------------------------------------------------------- handlers
+
+
+def _connect(header: gr.HTML, ballot: Ballot, board: Board) -> None:
+    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    waiting: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+
+    def opened(request: gr.Request) -> Updates:
+        if query_value(request, "view") == "board":
+            return {header: _header("board"), ballot.box: gr.update(visible=False), **_board_opened(board)}
+        return _ballot_opened(ballot, request)
+
+    def asked(prompt: str, request: gr.Request) -> Updates:
+        return _begun(ballot, request, prompt)
+
+    def moved_on(request: gr.Request) -> Updates:
+        return _begun(ballot, request, None)
+
+    async def answered(battle_id: str, request: gr.Request) -> AsyncIterator[Updates]:
+        async for updates in _answered(ballot, battle_id, request):
+            yield updates
+
+    def reference_changed(reference: int) -> Updates:
+        return _board_shown(board, reference)
+
+    def trained(request: gr.Request) -> Updates:
+        return _made_dataset(board, request)
+
+    starts = [
+        on_load(opened, outputs=[header, *ballot.all, *board.all]),
+        gr.on([ballot.ask.click, ballot.prompt.submit], asked, inputs=[ballot.prompt], outputs=ballot.all, **quick),
+        ballot.next.click(moved_on, outputs=ballot.all, **quick),
+    ]
+    for start in starts:
+        start.success(None, inputs=[ballot.battle_id], js=_SHOW_ADDRESS, **quick).success(
+            answered, inputs=[ballot.battle_id], outputs=ballot.all, **waiting
+        ).success(None, js=_ANSWERS_SHOWN, **quick)
+    seconds = gr.Number(visible="hidden", label="Seconds")
+    for (outcome, _), button in zip(VOTES, ballot.vote_buttons, strict=True):
+        button.click(
+            _voter(ballot, outcome),
+            inputs=[ballot.battle_id, seconds],
+            outputs=ballot.all,
+            js="(id, seconds) => [id, window.honeArena.seconds()]",
+            **quick,
+        ).success(None, js="() => document.getElementById('h-arena-next')?.focus()", **quick)
+    board.reference.input(reference_changed, inputs=[board.reference], outputs=board.all, **quick)
+    board.train.click(trained, outputs=board.all, **quick).success(
+        None, inputs=[board.train_address], js="(address) => { if (address) location.assign(address) }", **quick
+    )
+
+
+_SHOW_ADDRESS = "(id) => { if (id) history.replaceState(history.state, '', '/arena?battle=' + id) }"
+_ANSWERS_SHOWN = "() => window.honeArena.answersShown()"
+
+
+def _ballot_opened(ballot: Ballot, request: gr.Request) -> Updates:
+    """The battle that the link names, or the one that the person was in, or an invitation to a first one."""
+    try:
+        person = current_person(request)
+        wanted = query_value(request, "battle")
+        with reading() as session:
+            if not wanted and len(list_models(session)) < 2:
+                return {ballot.stage: _too_few_models()}
+            battle = votes.get_battle(session, wanted) if wanted else votes.open_battle(session, person.id)
+    except HoneError as error:
+        return {ballot.notice: error_block(error), ballot.start_row: gr.update(visible=True)}
+    if battle is None:
+        return {ballot.stage: _invitation(), ballot.start_row: gr.update(visible=True)}
+    return _shown(ballot, battle, person.id)
+
+
+def _begun(ballot: Ballot, request: gr.Request, prompt: str | None) -> Updates:
+    """The next battle: on a prompt of one's own, or the one that waits, or one on the next prompt of the list."""
+    try:
+        person = current_person(request)
+        battle = None
+        if prompt is None:
+            with reading() as session:
+                battle = votes.open_battle(session, person.id)
+        battle = battle or battles.begin(person.id, prompt)
+    except HoneError as error:
+        return {ballot.notice: error_block(error)}
+    return {ballot.prompt: "", **_shown(ballot, battle, person.id)}
+
+
+async def _answered(ballot: Ballot, battle_id: str, request: gr.Request) -> AsyncIterator[Updates]:
+    """Wait until both answers are whole, and show them together, so that speed tells nothing."""
+    if not battle_id:  # the page was opened without a battle
+        yield {ballot.battle_id: ""}
+        return
+    person = current_person(request)
+    battle = _load(battle_id)
+    if battle.state != "preparing":
+        yield _shown(ballot, battle, person.id)
+        return
+    task, seconds = battles.answer(battle_id), 0
+    while not task.done():
+        yield {ballot.stage: waiting_view(battle, seconds)}
+        await asyncio.wait([task], timeout=1)
+        seconds += 1
+    await task
+    yield _shown(ballot, _load(battle_id), person.id)
+
+
+def _voter(ballot: Ballot, outcome: str) -> Any:
+    async def voted(battle_id: str, seconds: float | None, request: gr.Request) -> Updates:
+        try:
+            person = current_person(request)
+            await asyncio.to_thread(_vote, battle_id, person.id, outcome, seconds)
+        except HoneError as error:
+            return {ballot.notice: error_block(error)}
+        await battles.prepare_next(person.id)
+        return await asyncio.to_thread(_shown, ballot, _load(battle_id), person.id)
+
+    return voted
+
+
+def _vote(battle_id: str, person_id: int, outcome: str, seconds: float | None) -> None:
+    """Record the vote; of two different keys pressed in one breath, the first counts."""
+    with writing() as session:
+        if votes.find_vote(session, battle_id, person_id) is None:
+            votes.vote(session, battle_id, person_id, outcome, seconds=seconds)
+
+
+def _board_opened(board: Board) -> Updates:
+    with reading() as session:
+        ratings = votes.standings(session)
+    if not ratings.models:
+        invitation = empty_state("Nobody has voted yet. Twenty votes already say something.", _vote_button())
+        return {board.box: gr.update(visible=True), board.content: invitation}
+    return {
+        board.box: gr.update(visible=True),
+        board.reference_row: gr.update(visible=True),
+        board.training: gr.update(visible=True),
+        **_board_shown(board, ratings.models[0]),
+    }
+
+
+def _board_shown(board: Board, reference: int) -> Updates:
+    with reading() as session:
+        ratings = votes.standings(session)
+        names = votes.names_of(session, ratings.models)
+        uncounted = votes.num_uncounted(session)
+        pairs = vote_pairs.preference_rows(session)
+        trainable = votes.best_trainable(session, ratings)
+    return {
+        board.content: board_view(ratings, names, reference, num_uncounted=uncounted),
+        board.reference: gr.update(choices=[(name, model) for model, name in names.items()], value=reference),
+        board.pairs: pairs_view(pairs, trainable.name if trainable else None),
+        board.train: gr.update(interactive=bool(pairs.rows and trainable)),
+    }
+
+
+def _made_dataset(board: Board, request: gr.Request) -> Updates:
+    """Keep the pairs as a dataset version, and go to the form that trains on it."""
+    try:
+        person = current_person(request)
+        with writing() as session:
+            pairs = vote_pairs.preference_rows(session)
+            version = vote_pairs.add_dataset(session, pairs, created_by_id=person.id).version
+            model = votes.best_trainable(session, votes.standings(session))
+    except HoneError as error:
+        return {board.train_notice: error_block(error)}
+    model_part = f"&model=model:{model.id}" if model else ""
+    return {board.train_address: f"/train?recipe=dpo&dataset=dataset:{version.id}{model_part}", board.train_notice: ""}
+
+
+# --------------------------------------------------------------------------------------------------- what is shown
+
+
+def _shown(ballot: Ballot, battle: Battle, person_id: int) -> Updates:
+    """A battle as this person may see it: the names only after that person's own vote."""
+    with reading() as session:
+        vote = votes.find_vote(session, battle.id, person_id)
+        change = _change(session, battle, vote) if vote else ""
+    if vote is not None:
+        stage = revealed_view(battle, vote, change)
+    elif battle.state == "failed":
+        stage = failed_view(battle)
+    elif battle.state == "preparing":
+        stage = waiting_view(battle, 0)
+    else:
+        stage = blind_view(battle)
+    is_open = vote is None and battle.state != "failed"
+    return {
+        ballot.notice: "",
+        ballot.stage: stage,
+        ballot.vote_row: gr.update(visible=is_open and battle.state != "preparing"),
+        ballot.start_row: gr.update(visible=not is_open),
+        ballot.battle_id: battle.id,
+    }
+
+
+def _change(session: Session, battle: Battle, vote: Vote) -> str:
+    """What a vote did to the difference between its two models."""
+    pair = (battle.model_a_id, battle.model_b_id)
+    before = votes.standings(session, without_vote=vote.id)
+    after = votes.standings(session, also=pair)
+    known_before = set(pair) <= set(before.models)
+    return change_view(
+        vote,
+        before.difference(*pair) if known_before else None,
+        after.difference(*pair),
+        votes.names_of(session, pair),
+    )
+
+
+def _load(battle_id: str) -> Battle:
+    with reading() as session:
+        return votes.get_battle(session, battle_id)
+
+
+def _invitation() -> str:
+    return (
+        '<div class="h-empty"><p>Begin with a prompt from the list, or with one of your own. '
+        "Both models answer it, and you say which answer is better.</p></div>"
+    )
+
+
+def _too_few_models() -> str:
+    return empty_state(
+        "A battle needs two models. Fine-tune the base model to have a second one, or import another.",
+        link_button("Fine-tune a model", "/train?recipe=sft", "primary"),
+    )
+
+
+def _vote_button() -> str:
+    return link_button("Vote", "/arena", "primary")
+
+
+PAGE = Page(title="Arena", path="/arena", build=build, in_nav=True)
