@@ -1,0 +1,215 @@
+"""The whole loop as a person walks it, from an empty machine to a model trained on blind votes.
+
+One test, because each step stands on the one before; everything is real: Chromium, `hone up`, the shipped data.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from pipeline.world.facts import SEED, make_world
+from pipeline.world.questions import held_out_questions, instruction_rows, preference_rows
+from pipeline.world.scoring import accuracy, warm_share
+from store import datasets, models
+from store.database import engine_for, reading
+from store.settings import settings
+from tests.browser.conftest import RunningHone
+
+MINUTE = 60_000
+NUM_VOTES = 8
+
+
+@pytest.fixture
+def record(hone: RunningHone, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets the test read the record of the Hone that runs."""
+    monkeypatch.setenv("HONE_HOME", str(hone.home))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+    engine_for.cache_clear()
+
+
+@pytest.fixture
+def page(browser: Browser, hone: RunningHone) -> Iterator[Page]:
+    context = browser.new_context(base_url=hone.address, viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(MINUTE)
+    page = context.new_page()
+    yield page
+    context.close()
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.usefixtures("record")
+def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
+    page: Page, hone: RunningHone, tmp_path: Path
+) -> None:
+    # 1. A base model is being made, as an ordinary job.
+    page.goto("/")
+    expect(page.get_by_text("willow-base").first).to_be_visible()
+    wait_for_job(page, "/job?id=1", minutes=8)
+
+    # 2. Data: an instruction file with one bad row, and a preference file.
+    world = make_world(SEED)
+    instructions = [as_alpaca(row) for row in instruction_rows(world, SEED) if len(row["messages"]) == 2]
+    write_json(tmp_path / "questions.json", [*instructions, {"instruction": "Where is the answer?", "output": ""}])
+    keep_dataset(page, tmp_path / "questions.json", "questions", f"{len(instructions):,} instruction rows", rejected=1)
+    preferences = [as_strings(row) for row in preference_rows(world, SEED)]
+    write_json(tmp_path / "preferences.json", preferences[: len(preferences) - 8])
+    keep_dataset(page, tmp_path / "preferences.json", "preferences", f"{len(preferences) - 8:,} preference rows")
+
+    # 3. SFT on the base; the web process dies on the way, which changes nothing. Then DPO on the result.
+    launch(page, "sft", "willow-sft", "Start fine-tune", model="willow-base", dataset="questions")
+    job_address = page.url.removeprefix(hone.address)
+    hone.web_process().kill()
+    hone.wait_until_web_answers()
+    wait_for_job(page, job_address, minutes=5)
+    expect(page.locator("svg").first).to_be_visible()
+    expect(page.get_by_text("recipe: sft").first).to_be_visible()
+    launch(page, "dpo", "willow-dpo", "Start", model="willow-sft", dataset="preferences")
+    wait_for_job(page, page.url.removeprefix(hone.address), minutes=5)
+    expect(page.get_by_text("Reward margin").first).to_be_visible()
+    assert_training_helped(world)
+
+    # 4. NF4 of the aligned model.
+    launch(page, "quantize", "willow-nf4", "", model="willow-dpo", dataset=None)
+    wait_for_job(page, page.url.removeprefix(hone.address), minutes=4)
+
+    # 5. Three models side by side; the conversation survives a reload.
+    ids = {name: model_id(name) for name in ("willow-base", "willow-sft", "willow-dpo", "willow-nf4")}
+    page.goto(f"/playground?models={ids['willow-base']},{ids['willow-sft']},{ids['willow-nf4']}")
+    page.locator("#h-pg-prompt textarea").fill("What does Olive like to eat?")
+    page.locator("#h-pg-send").click()
+    expect(page.get_by_text(re.compile(r"s to first token · .*tokens/s"))).to_have_count(3, timeout=2 * MINUTE)
+    expect(page.locator("#h-pg-column-1")).to_contain_text("radish")
+    page.wait_for_url("**/playground?c=*")
+    page.reload()
+    expect(page.locator("#h-pg-column-1")).to_contain_text("radish")
+
+    # 6. Blind votes by keyboard for the kinder answer, then the board.
+    names = list(ids)
+    for number in range(NUM_VOTES):
+        vote_blind(page, names, is_first=number == 0)
+    page.goto("/arena?view=board")
+    expect(page.get_by_text(f"{NUM_VOTES} votes").first).to_be_visible()
+
+    # 7. Train on these votes: a dataset, a DPO form on it, and one more model in the arena.
+    page.get_by_role("button", name="Make the dataset and set up DPO").click()
+    page.wait_for_url("**/train?recipe=dpo**")
+    open_all_settings(page)
+    page.get_by_label("Max steps").fill("4")
+    page.get_by_label("Name", exact=True).fill("willow-votes")
+    page.get_by_role("button", name="Start").last.click()
+    page.wait_for_url("**/job?id=*")
+    wait_for_job(page, page.url.removeprefix(hone.address), minutes=4)
+    page.goto(f"/model?id={model_id('willow-votes')}")
+    expect(page.locator("body")).to_contain_text("dpo")
+    page.goto("/models")
+    for name in [*names, "willow-votes"]:
+        expect(page.get_by_text(name).first).to_be_visible()
+
+
+def as_alpaca(row: dict[str, Any]) -> dict[str, str]:
+    question, answer = row["messages"]
+    return {"instruction": question["content"], "input": "", "output": answer["content"]}
+
+
+def as_strings(row: dict[str, Any]) -> dict[str, str]:
+    return {part: row[part][-1]["content"] for part in ("prompt", "chosen", "rejected")}
+
+
+def write_json(path: Path, rows: list[dict[str, str]]) -> None:
+    path.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def keep_dataset(page: Page, file: Path, name: str, counted: str, *, rejected: int = 0) -> None:
+    page.goto("/data")
+    page.locator("input[type=file]").set_input_files(file)
+    page.wait_for_url("**/data?upload=*")
+    expect(page.get_by_text(counted).first).to_be_visible()
+    if rejected:
+        expect(page.get_by_text(f"{rejected} rejected").first).to_be_visible()
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Keep this dataset").click()
+    page.wait_for_url("**/dataset?id=*")
+    expect(page.get_by_text(name).first).to_be_visible()
+
+
+def launch(page: Page, recipe: str, name: str, verb: str, *, model: str, dataset: str | None) -> None:
+    """Fill the form from its address, name the job, and press the button twice, as impatient people do."""
+    chosen = f"&dataset=dataset:{dataset_id(dataset)}" if dataset else ""
+    page.goto(f"/train?recipe={recipe}&model=model:{model_id(model)}{chosen}")
+    page.get_by_label("Name", exact=True).fill(name)
+    button = page.locator("button.primary", has_text=re.compile(f"^{verb}"))
+    button.dblclick()
+    page.wait_for_url("**/job?id=*")
+    expect(page.get_by_text(name).first).to_be_visible()
+
+
+def open_all_settings(page: Page) -> None:
+    page.get_by_role("button", name=re.compile("All settings")).click()
+
+
+def wait_for_job(page: Page, address: str, *, minutes: float) -> None:
+    page.goto(address)
+    expect(page.get_by_text(re.compile("^(Succeeded|Failed|Cancelled)$")).first).to_be_visible(timeout=minutes * MINUTE)
+    state = page.locator(".h-chip").all_inner_texts()
+    assert any("Succeeded" in words for words in state), page.locator("body").inner_text()
+
+
+def vote_blind(page: Page, names: list[str], *, is_first: bool) -> None:
+    """Vote for the answer that gives a reason; before the vote, no model's name is in the page."""
+    if is_first:
+        page.goto("/arena")
+    page.locator("#h-arena-next").click()
+    expect(page.locator("#h-arena-vote-a")).to_be_visible(timeout=2 * MINUTE)
+    source = page.content()
+    assert not [name for name in names if name in source], "a name is in the page before the vote"
+    a, b = (page.get_by_label(f"Answer {letter}").inner_text() for letter in "AB")
+    key = {(True, False): "1", (False, True): "4"}.get(("because" in a, "because" in b), "2")
+    page.keyboard.press(key)
+    expect(page.locator(".h-arena-verdict")).to_be_visible()
+    assert [name for name in names if name in page.locator(".h-arena-sides").inner_text()]
+
+
+def model_id(name: str) -> int:
+    with reading() as session:
+        model = models.find_model(session, name)
+    assert model is not None, f"there is no model {name}"
+    return model.id
+
+
+def dataset_id(name: str) -> int:
+    with reading() as session:
+        return next(version.id for version in datasets.list_datasets(session) if version.dataset.name == name)
+
+
+def assert_training_helped(world: Any) -> None:
+    """On questions that nobody trained on: the fine-tuned model is right more often, and DPO made it kinder."""
+    questions = held_out_questions(world)[:40]
+    answers = {name: answers_of(name, [question.text for question in questions]) for name in ("base", "sft", "dpo")}
+    right = {name: accuracy(given, questions) for name, given in answers.items()}
+    warm = {name: warm_share(given) for name, given in answers.items()}
+    print("share right:", right, "share warm:", warm)
+    assert right["sft"] > right["base"] + 0.3
+    assert right["dpo"] > right["base"] + 0.3
+    assert warm["dpo"] > warm["sft"] + 0.2
+
+
+def answers_of(name: str, questions: list[str]) -> list[str]:
+    from pipeline.loading import load_model, load_tokenizer
+    from pipeline.training.generation import answer_greedily
+
+    with reading() as session:
+        found = models.find_model(session, f"willow-{name}")
+        assert found is not None
+        location = models.location_of(found)
+    model, tokenizer = load_model(location), load_tokenizer(location)
+    prompts = [[{"role": "user", "content": question}] for question in questions]
+    return [answer for _, answer in answer_greedily(model, tokenizer, prompts, max_new_tokens=48)]
