@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pipeline.errors import HoneError
+from pipeline.generation.lora import NO_ADAPTER
 from pipeline.generation.requests import (
     ContextTooLong,
     Failed,
@@ -22,7 +23,7 @@ from pipeline.generation.requests import (
 from pipeline.generation.sampling import Sampler
 from pipeline.generation.text import Detokenizer, StopFilter
 from pipeline.generation.tokenizer import ChatTokenizer
-from pipeline.generation.weights import NO_ADAPTER, Weights
+from pipeline.generation.weights import Weights
 from pipeline.loading import ResolvedModel
 
 if TYPE_CHECKING:

@@ -9,31 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadModel
+from pipeline.generation.lora import NO_ADAPTER, LoraRows
 from pipeline.loading import ResolvedModel, context_length_of, load_base, load_model
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-NO_ADAPTER = "__base__"
-"""peft's word for a row that is answered by the base alone."""
+    from torch import Tensor
 
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 
 
 class Weights:
-    """A base model and its adapters; only the thread that owns it may touch it.
-
-    Every LoRA layer is told by a hook of our own which adapter each row of the batch belongs to. peft's own way
-    (`adapter_names` given to the whole model) installs hooks at each call, and leaves them behind when a call raises,
-    which would make every later answer wrong; these are installed once and read the names of the batch at hand.
-    """
+    """A base model and its adapters; only the thread that owns it may touch it."""
 
     def __init__(self, model: Any) -> None:
         _require_attention_only(model)
         self._model = model
         self._peft: Any = None
-        self._hooked: set[nn.Module] = set()
-        self._row_adapters: list[str] = []
+        self._lora_rows = LoraRows()
         self._adapter_names: dict[Path, str] = {}
         self._takes_logits_to_keep = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.device = model.device
@@ -56,7 +48,7 @@ class Weights:
         Returns:
             (rows, vocabulary), float32.
         """
-        self._row_adapters = list(adapters)
+        self._lora_rows.set_rows(adapters)
         keep: dict[str, Any] = {"logits_to_keep": 1} if self._takes_logits_to_keep else {}
         output = self._model(
             input_ids=tokens,
@@ -85,7 +77,6 @@ class Weights:
 
     def _load_adapter(self, adapter: Path, name: str) -> None:
         from peft import PeftModel
-        from peft.tuners.lora import LoraLayer
 
         device = str(self.device)
         try:
@@ -101,14 +92,7 @@ class Weights:
                 "Its base was replaced or the folder is damaged; restore the base it was trained on, or train again.",
             ) from error
         self._peft.eval()
-        lora_layers: list[Any] = [module for module in self._model.modules() if isinstance(module, LoraLayer)]
-        for module in lora_layers:
-            if module not in self._hooked:
-                module.register_forward_pre_hook(self._name_adapters, with_kwargs=True)
-                self._hooked.add(module)
-
-    def _name_adapters(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return args, kwargs | {"adapter_names": self._row_adapters}
+        self._lora_rows.follow(self._peft)
 
 
 def load_weights(model: ResolvedModel, device: str) -> Weights:
@@ -126,21 +110,31 @@ def shared_part(model: ResolvedModel) -> tuple[str, Path | None]:
 
 
 def can_share_base(adapter: Path) -> bool:
-    """Whether peft can run the adapter in one batch with others: plain LoRA that changes nothing else of the base."""
+    """Whether the adapter is plain LoRA of linear layers: two matrices a layer, nothing else of the base changed."""
+    from safetensors import safe_open
+
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    changes_more = (
-        "use_dora",
-        "modules_to_save",
-        "trainable_token_indices",
-        "target_parameters",
-        "layer_replication",
-        "alora_invocation_tokens",
+    if config.get("peft_type") != "LORA" or any(config.get(key) for key in _MORE_THAN_PLAIN_LORA):
+        return False
+    return all(
+        name.endswith((".lora_A.weight", ".lora_B.weight"))
+        for file in adapter.glob("*.safetensors")
+        for name in safe_open(file, framework="numpy").keys()  # noqa: SIM118 - it is no mapping
     )
-    return (
-        config.get("peft_type") == "LORA"
-        and config.get("bias", "none") == "none"
-        and not any(config.get(key) for key in changes_more)
-    )
+
+
+_MORE_THAN_PLAIN_LORA = (
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "layer_replication",
+    "lora_bias",
+    "monteclora_config",
+    "use_bdlora",
+    "use_dora",
+    "use_qalora",
+    "velora_config",
+)
 
 
 def size_of(model: Any) -> int:
