@@ -2,9 +2,9 @@
 
     python -m bench.training [--steps 40] [--rounds 3]
 
-Both train the same LoRA on the same tiny model, rows and batches, on the CPU, in turn within one run, so that the ratio
-holds even on a machine that is busy with other work. Hone's side is the real one: what the button does (submit, ring the
-queue's bell), a worker process, its child, the events in the database. Figures are medians.
+Both train the same LoRA on the same tiny model, rows and batches, on the CPU, in turn within one run, so that the
+ratio holds even on a busy machine. Hone's side is the real one: what the button does (submit, ring the queue's bell),
+a worker process, its child, the events in the database. Figures are medians.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -63,19 +64,20 @@ def mount_pages(app: FastAPI, pages: Sequence[Page]) -> None:
     blocks.queue(default_concurrency_limit=16)
     # Gradio lets file-valued inputs name any file of the server until it believes to be launched.
     blocks.has_launched = True
-    gr.mount_gradio_app(
-        app,
-        blocks,
-        path="/",
-        theme=theme.theme(),
-        footer_links=[],
-        run_history=False,
-        allowed_paths=[],
-        show_error=True,
-        ssr_mode=False,
-        enable_monitoring=False,
-        max_file_size="1mb",
-    )
+    with warnings.catch_warnings():
+        # Gradio warns that it renders many pages in the browser, which is what is asked for.
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")
+        gr.mount_gradio_app(
+            app,
+            blocks,
+            path="/",
+            theme=theme.theme(),
+            footer_links=[],
+            run_history=False,
+            allowed_paths=[],
+            ssr_mode=False,
+            max_file_size="1mb",
+        )
 
 
 def _draw(page: Page) -> None:
@@ -105,6 +107,9 @@ class PageFrame:
         async def collect(message: Message) -> None:
             if message["type"] == "http.response.start":
                 start.update(message)
+                return
+            if message["type"] != "http.response.body":
+                await send(message)
                 return
             body.extend(message.get("body", b""))
             if message.get("more_body"):
@@ -146,7 +151,7 @@ def read_status() -> BarStatus:
         counts = jobs.count_by_state(session)
     return BarStatus(
         num_workers=len(workers),
-        devices=tuple(str(device) for worker in workers for device in worker.devices),
+        devices=tuple(device["name"] for worker in workers for device in worker.devices),
         num_running=counts[JobState.RUNNING],
         num_queued=counts[JobState.QUEUED],
     )

@@ -32,23 +32,24 @@ def steps_of(tour: Tour, now: datetime) -> list[Step]:
     newest = f"&model=model:{tour.newest_model_id}" if tour.newest_model_id else ""
     on_votes = f"&dataset=dataset:{tour.votes_dataset_id}" if tour.votes_dataset_id else ""
     train_on_votes = f"/train?recipe=dpo{newest}{on_votes}" if on_votes else "/arena?view=board"
+    count = f"Vote ({number(tour.num_votes)} of {VOTES_TO_WALK})"
+    pretrain, tune = tour.active.get("pretrain"), tour.active.get("sft")
     return [
-        _step(tour, now, "pretrain", tour.has_model, "Base model ready", "Pre-train a base", "/train?recipe=pretrain"),
-        _step(tour, now, "", tour.has_data, "Data ready", "Upload data", "/data"),
-        _step(tour, now, "sft", tour.has_tuned, "Fine-tuned", "Fine-tune", f"/train?recipe=sft{newest}"),
-        _step(tour, now, "", tour.has_compared, "Compared", "Compare", "/playground"),
+        _step(tour.has_model, pretrain, now, "Base model ready", "Pre-train a base", "/train?recipe=pretrain"),
+        _step(tour.has_data, None, now, "Data ready", "Upload data", "/data"),
+        _step(tour.has_tuned, tune, now, "Fine-tuned", "Fine-tune", f"/train?recipe=sft{newest}"),
+        _step(tour.has_compared, None, now, "Compared", "Compare", "/playground"),
+        _step(tour.has_voted, None, now, f"Voted {VOTES_TO_WALK} times", count, "/arena"),
         _step(
-            tour, now, "", tour.has_voted, f"Voted {VOTES_TO_WALK} times",
-            f"Vote ({number(tour.num_votes)} of {VOTES_TO_WALK})", "/arena",
+            tour.has_trained_on_votes, tour.active_on_votes, now,
+            "Trained on your votes", "Train on your votes", train_on_votes,
         ),
-        _step(tour, now, "dpo", tour.has_trained_on_votes, "Trained on your votes", "Train on your votes", train_on_votes),
     ]  # fmt: skip
 
 
-def _step(tour: Tour, now: datetime, recipe: str, is_done: bool, done: str, to_do: str, href: str) -> Step:
+def _step(is_done: bool, job: Job | None, now: datetime, done: str, to_do: str, href: str) -> Step:
     if is_done:
         return Step(done, "done", href, "")
-    job = tour.active.get(recipe)
     if job is None:
         return Step(to_do, "later", href, to_do.split(" (")[0])
     left = seconds_left(job, now)
@@ -139,11 +140,11 @@ def votes_card(by_day: Sequence[int], total: int) -> str:
 
 def workers_card(workers: Sequence[Worker]) -> str:
     if not workers:
-        words = '<p class="h-quiet">Jobs wait in the queue. Start one with <code>hone up</code> or <code>hone worker</code>.</p>'
+        words = '<p class="h-quiet">Jobs wait until one is started, with <code>hone up</code> or <code>hone worker</code>.</p>'
         return _card("Workers", f"{chip('', 'No worker', 'bad')}{words}")
     rows = "".join(
         f"<tr><td>{escape(worker.name)}</td>"
-        f'<td class="h-quiet">{escape(", ".join(str(device) for device in worker.devices)) or "CPU"}</td>'
+        f'<td class="h-quiet">{escape(", ".join(device["name"] for device in worker.devices))}</td>'
         f'<td class="h-num">{counted(worker.slots, "slot")}</td></tr>'
         for worker in workers
     )

@@ -21,6 +21,7 @@ from store import datasets, models
 from store.database import engine_for, reading
 from store.settings import settings
 from tests.browser.conftest import RunningHone
+from webapp.formatting import number
 
 MINUTE = 60_000
 NUM_VOTES = 8
@@ -59,10 +60,10 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     world = make_world(SEED)
     instructions = [as_alpaca(row) for row in instruction_rows(world, SEED) if len(row["messages"]) == 2]
     write_json(tmp_path / "questions.json", [*instructions, {"instruction": "Where is the answer?", "output": ""}])
-    keep_dataset(page, tmp_path / "questions.json", "questions", f"{len(instructions):,} instruction rows", rejected=1)
+    keep_dataset(page, tmp_path / "questions.json", "questions", f"{number(len(instructions))} instruction rows", rejected=1)
     preferences = [as_strings(row) for row in preference_rows(world, SEED)]
     write_json(tmp_path / "preferences.json", preferences[: len(preferences) - 8])
-    keep_dataset(page, tmp_path / "preferences.json", "preferences", f"{len(preferences) - 8:,} preference rows")
+    keep_dataset(page, tmp_path / "preferences.json", "preferences", f"{number(len(preferences) - 8)} preference rows")
 
     # 3. SFT on the base; the web process dies on the way, which changes nothing. Then DPO on the result.
     launch(page, "sft", "willow-sft", "Start fine-tune", model="willow-base", dataset="questions")
@@ -94,8 +95,8 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
 
     # 6. Blind votes by keyboard for the kinder answer, then the board.
     names = list(ids)
-    for number in range(NUM_VOTES):
-        vote_blind(page, names, is_first=number == 0)
+    for nth in range(NUM_VOTES):
+        vote_blind(page, names, is_first=nth == 0)
     page.goto("/arena?view=board")
     expect(page.get_by_text(f"{NUM_VOTES} votes").first).to_be_visible()
 
@@ -135,7 +136,7 @@ def keep_dataset(page: Page, file: Path, name: str, counted: str, *, rejected: i
     expect(page.get_by_text(counted).first).to_be_visible()
     if rejected:
         expect(page.get_by_text(f"{rejected} rejected").first).to_be_visible()
-    page.get_by_label("Name").fill(name)
+    page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("button", name="Keep this dataset").click()
     page.wait_for_url("**/dataset?id=*")
     expect(page.get_by_text(name).first).to_be_visible()
