@@ -32,6 +32,7 @@ class Tour:
 
     Args:
         active: The job at work on each recipe, by the recipe's name; those not at work are absent.
+        active_on_votes: The job that is learning from votes now.
         newest_model_id: The model to go on from.
         votes_dataset_id: The dataset version made from votes, once there is one.
     """
@@ -43,6 +44,7 @@ class Tour:
     num_votes: int
     has_trained_on_votes: bool
     active: dict[str, Job]
+    active_on_votes: Job | None
     newest_model_id: int | None
     votes_dataset_id: int | None
 
@@ -65,6 +67,14 @@ class Tour:
 
 
 def read_tour(session: Session) -> Tour:
+    on_votes = (
+        select(Job)
+        .join(JobDataset, JobDataset.job_id == Job.id)
+        .join(DatasetVersion, DatasetVersion.id == JobDataset.dataset_version_id)
+        .join(Dataset)
+        .where(Dataset.name == vote_pairs.DATASET_NAME)
+        .order_by(Job.id.desc())
+    )
     running = session.scalars(select(Job).where(Job.state.in_(ACTIVE_STATES)).order_by(Job.state, Job.id.desc()))
     votes_version = session.scalar(
         select(func.max(DatasetVersion.id)).join(Dataset).where(Dataset.name == vote_pairs.DATASET_NAME)
@@ -77,14 +87,8 @@ def read_tour(session: Session) -> Tour:
             session, select(Conversation.id).where(func.json_array_length(Conversation.model_ids) >= 2)
         ),
         num_votes=num_votes(session),
-        has_trained_on_votes=_exists(
-            session,
-            select(Job.id)
-            .join(JobDataset, JobDataset.job_id == Job.id)
-            .join(DatasetVersion, DatasetVersion.id == JobDataset.dataset_version_id)
-            .join(Dataset)
-            .where(Dataset.name == vote_pairs.DATASET_NAME, Job.state == JobState.SUCCEEDED),
-        ),
+        has_trained_on_votes=_exists(session, on_votes.where(Job.state == JobState.SUCCEEDED)),
+        active_on_votes=session.scalar(on_votes.where(Job.state.in_(ACTIVE_STATES)).limit(1)),
         active={job.recipe: job for job in running},
         newest_model_id=session.scalar(
             select(func.max(Model.id)).where(Model.deleted_at.is_(None), Model.kind != "quantized")

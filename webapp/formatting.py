@@ -25,7 +25,8 @@ def number(value: float | int | None, digits: int = 3) -> str:
     if abs(value) < 1e-3:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{mantissa}e{int(exponent)}"
-    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}"
 
 
 def compact(value: float | int | None) -> str:
@@ -102,6 +103,6 @@ def when(moment: datetime | None, now: datetime | None = None) -> str:
 
 
 def label_of(name: str) -> str:
-    """A field's name as people read it: `learning_rate` is "Learning rate"."""
-    words = name.replace("_", " ")
+    """A field's name as people read it: `learning_rate` is "Learning rate", `num_epochs` is "Epochs"."""
+    words = name.removeprefix("num_").replace("_", " ")
     return words[:1].upper() + words[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
@@ -14,7 +14,7 @@ from pipeline.spec import DatasetRef, ModelRef, Spec
 from pipeline.training.settings import TrainingSpec
 from store import datasets, jobs, models
 from store.schema import DatasetVersion, JobState
-from webapp.formatting import compact, counted, file_size, number
+from webapp.formatting import compact, counted, number
 from webapp.shell import facts
 
 MOST_HELD_OUT_ROWS = 256
@@ -28,8 +28,8 @@ class Steps:
 
     num: int
     num_sequences_each: int
-    is_about: bool
-    """Whether the sequences are an estimate: text is cut into blocks of tokens only when the job runs."""
+    precision: Literal["", "about", "at most"]
+    """Text is cut into blocks of tokens only when the job runs, and packing puts short rows together only then."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ def steps_of(spec: TrainingSpec, version: DatasetVersion) -> Steps:
         sequences = version.size_bytes / BYTES_A_TOKEN / values["context_length"] * sequences / max(version.num_rows, 1)
     each = spec.batch_size * spec.gradient_accumulation
     if spec.max_steps:
-        return Steps(spec.max_steps, each, is_about=False)
-    return Steps(max(1, math.ceil(spec.num_epochs * math.ceil(sequences / each))), each, is_text)
+        return Steps(spec.max_steps, each, "")
+    num = max(1, math.ceil(spec.num_epochs * math.ceil(sequences / each)))
+    return Steps(num, each, "about" if is_text else "at most" if values.get("packing") else "")
 
 
 def outlook_view(outlook: Outlook) -> str:
@@ -91,8 +92,8 @@ def outlook_view(outlook: Outlook) -> str:
         held = f", {number(outlook.held_out_rows)} of them held out to measure with" if outlook.held_out_rows else ""
         rows.append(("Rows", f"{number(version.num_rows)} {escape(version.kind)}{held}"))
     if steps is not None:
-        about = "about " if steps.is_about else ""
-        rows.append(("Steps", f"{about}{number(steps.num)}, {counted(steps.num_sequences_each, 'sequence')} each"))
+        words = f"{steps.precision} {number(steps.num)}, {counted(steps.num_sequences_each, 'sequence')} each"
+        rows.append(("Steps", words.strip()))
     waiting = (
         f"after {counted(outlook.num_queued, 'waiting job')}" if outlook.num_queued else "as soon as a worker is free"
     )
@@ -118,5 +119,5 @@ def _model_in_words(session: Session, reference: str) -> str:
     if not reference.startswith("model:"):
         return f'{escape(reference)} <span class="h-quiet">looked up when the job is asked for</span>'
     model = models.get_model(session, _number_in(reference, "model"))
-    size = f"{compact(model.num_parameters)} parameters" if model.num_parameters else file_size(model.size_bytes)
+    size = f"{compact(model.num_parameters)} parameters" if model.num_parameters else ""
     return f'{escape(model.name)} <span class="h-quiet">{size}</span>'

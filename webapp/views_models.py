@@ -8,7 +8,7 @@ from datetime import datetime
 from html import escape
 
 from store.schema import DatasetVersion, Job, Model
-from webapp.formatting import compact, file_size, number, when
+from webapp.formatting import compact, counted, file_size, number, when
 from webapp.shell import facts, link_button
 from webapp.views_jobs import dataset_link, job_link, model_actions, model_link, summary_value
 
@@ -65,7 +65,8 @@ def _model_card(model: Model, rating: Rating | None) -> str:
         )
     return (
         '<article class="h-card h-model"><div class="h-model-words"><div class="h-line">'
-        f'<span class="h-strong">{model_link(model)}</span><span class="h-tag">{KIND_WORDS[model.kind]}</span>{rated}</div>'
+        f'<span class="h-strong">{model_link(model)}</span><span class="h-tag">{KIND_WORDS[model.kind]}</span>'
+        f"{rated}</div>"
         f'<div class="h-quiet h-small">{" · ".join(part for part in figures if part)}</div></div>'
         f'<div class="h-line">{model_actions(model)}</div></article>'
     )
@@ -75,7 +76,7 @@ def _made_by(model: Model) -> str:
     if model.job is not None:
         data = ", ".join(dataset_link(version) for version in model.job.datasets)
         on = f" on {data}" if data else ""
-        return f"made by {job_link(model.job)}{on}"
+        return f'<a href="/job?id={model.job.id}">{escape(model.job.recipe)} job</a>{on}'
     return f"from {escape(model.source or '')}"
 
 
@@ -154,7 +155,8 @@ def lineage(model: Model, job: Job | None) -> str:
 
 
 def _dataset_with_hash(version: DatasetVersion) -> str:
-    return f'{dataset_link(version)} <span class="h-quiet">{number(version.num_rows)} rows</span><br>{_hash(version.sha256)}'
+    rows = f'<span class="h-quiet">{counted(version.num_rows, "row")}</span>'
+    return f"{dataset_link(version)} {rows}<br>{_hash(version.sha256)}"
 
 
 def _hash(sha256: str) -> str:

@@ -140,7 +140,7 @@ def votes_card(by_day: Sequence[int], total: int) -> str:
 
 def workers_card(workers: Sequence[Worker]) -> str:
     if not workers:
-        words = '<p class="h-quiet">Jobs wait until one is started, with <code>hone up</code> or <code>hone worker</code>.</p>'
+        words = '<p class="h-quiet">Jobs wait. <code>hone up</code> or <code>hone worker</code> starts one.</p>'
         return _card("Workers", f"{chip('', 'No worker', 'bad')}{words}")
     rows = "".join(
         f"<tr><td>{escape(worker.name)}</td>"

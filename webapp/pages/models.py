@@ -24,7 +24,7 @@ def build() -> None:
     ):
         source = gr.Textbox(
             label="Folder or Hugging Face id",
-            info="The full path of a folder on this machine with safetensors weights, or an id such as Qwen/Qwen3-0.6B.",
+            info="The full path of a folder with safetensors weights, or an id such as Qwen/Qwen3-0.6B.",
             scale=2,
         )
         name = gr.Textbox(label="Name", info="Left empty, it is called as its folder or id.")

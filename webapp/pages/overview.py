@@ -44,7 +44,7 @@ def _read() -> list[Any]:
             votes_card(tour.votes_by_day(session), stand.num_votes),
             workers_card(jobs.live_workers(session)),
         ]
-    columns = f'<div class="h-columns h-even" style="--h-min:320px">{"".join(cards)}</div>'
+    columns = f'<div class="h-columns h-even" style="--h-min:288px">{"".join(cards)}</div>'
     return [
         f'<div class="h-stack">{next_step_card(steps_of(stand, now))}{columns}</div>',
         gr.Timer(active=bool(stand.active)),
