@@ -49,7 +49,7 @@ class AnswerInProgress:
             self.state = "stopped" if event.finish_reason == "cancelled" else "finished"
             self.stats = event.as_stats()
         else:
-            self.state, self.error = "failed", event.message
+            self.state, self.error = "failed", f"{event.message}\n{event.advice}".strip()
 
 
 class TurnInProgress:
@@ -123,7 +123,7 @@ class TurnInProgress:
         except asyncio.CancelledError:
             answer.state = "stopped"
         except Exception as error:
-            answer.take(ChatError(f"The answer broke off: {type(error).__name__}: {error}"))
+            answer.take(ChatError(f"The answer broke off: {type(error).__name__}: {error}", "Send again."))
             raise
         finally:
             answer.is_loading = False

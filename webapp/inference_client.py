@@ -79,9 +79,10 @@ class Done:
 
 @dataclass(frozen=True)
 class ChatError:
-    """The answer could not be had, or broke off: what happened and what to do, in a sentence or two."""
+    """The answer could not be had, or broke off: what happened, and what to do."""
 
     message: str
+    advice: str = ""
     code: str = ""
 
 
@@ -160,7 +161,8 @@ class InferenceClient:
 
     def _broken_off(self) -> ChatError:
         return ChatError(
-            f"The inference server at {self.base_url} broke off in mid-answer; it may have been restarted. Send again.",
+            f"The inference server at {self.base_url} broke off in mid-answer.",
+            "It may have been restarted: send again.",
             "broken_off",
         )
 
@@ -230,11 +232,13 @@ def _refusal(status: int, text: str) -> ChatError:
     try:
         return _error_of(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return ChatError(f"The inference server answered with status {status}: {text[:200]}", str(status))
+        return ChatError(f"The inference server answered with status {status}: {text[:200]}", code=str(status))
 
 
 def _error_of(body: dict[str, Any]) -> ChatError:
     error = body["error"]
     if isinstance(error, str):
         return ChatError(error)
-    return ChatError(str(error["message"]), str(error.get("code") or error.get("type") or ""))
+    ours = body.get("hone") or {}
+    message, advice = ours.get("message", error["message"]), ours.get("advice", "")
+    return ChatError(str(message), str(advice), str(error.get("code") or error.get("type") or ""))

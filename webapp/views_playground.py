@@ -48,7 +48,8 @@ def answer_view(answer: AnswerLike, *, model_name: str = "", is_live: bool = Fal
 
 def _line_under(answer: AnswerLike, *, is_live: bool, is_loading: bool) -> str:
     if answer.error:
-        return error_block(HoneError(answer.error))
+        message, _, advice = answer.error.partition("\n")
+        return error_block(HoneError(message, advice))
     if is_live and is_loading:
         return f'<div class="h-pg-wait"><span>Loading the model…</span>{progress_bar(None)}</div>'
     if is_live and answer.state == "streaming":

@@ -245,7 +245,10 @@ _WRITTEN_ELSEWHERE = (
     '<div class="h-note"><p>This conversation is being answered in another window. Load the page again to see the rest.'
     "</p></div>"
 )
-_SHOW_ADDRESS = "(id) => { if (id) history.replaceState(history.state, '', '/playground?c=' + id) }"
+_SHOW_ADDRESS = """(id) => {
+    if (id) history.replaceState(history.state, '', '/playground?c=' + id);
+    requestAnimationFrame(() => window.scrollTo({top: document.documentElement.scrollHeight, behavior: 'smooth'}));
+}"""
 
 
 async def _wait_until_idle(conversation_id: str) -> None:

@@ -131,7 +131,10 @@ def status_of(error: HoneError) -> int:
 def error_body(error: HoneError) -> dict[str, Any]:
     code = "context_length_exceeded" if isinstance(error, ContextTooLong) else error.kind
     kind = "invalid_request_error" if status_of(error) < 500 else "server_error"
-    return {"error": {"message": str(error), "type": kind, "param": None, "code": code}}
+    return {
+        "error": {"message": str(error), "type": kind, "param": None, "code": code},
+        "hone": {"message": error.message, "advice": error.advice},
+    }
 
 
 class Reply:
