@@ -102,7 +102,7 @@ def train(trainer: Trainer, spec: TrainingSpec, context: Context, *, sample: Sam
     class Callback(TrainingReporter, TrainerCallback):
         """The reporter as the trainer calls it."""
 
-    reporter = Callback(spec, context, sample=sample)
+    reporter = Callback(spec, context, can_evaluate=trainer.eval_dataset is not None, sample=sample)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(reporter)
     checkpoint = latest_whole(context.checkpoints, warn=lambda text: context.log(text, level="warning"))
@@ -124,10 +124,11 @@ def raise_if_stopped(context: Context) -> None:
 class TrainingReporter:
     """Tells the context what the trainer does, and tells the trainer when to log, measure, save and stop."""
 
-    def __init__(self, spec: TrainingSpec, context: Context, *, sample: Sampler | None) -> None:
+    def __init__(self, spec: TrainingSpec, context: Context, *, can_evaluate: bool, sample: Sampler | None) -> None:
         self.last: dict[str, float] = {}
         self._spec = spec
         self._context = context
+        self._can_evaluate = can_evaluate
         self._sample = sample
         self._reported_at = 0.0
         self._saved_at = time.monotonic()
@@ -137,7 +138,7 @@ class TrainingReporter:
         self._evaluation_steps: set[int] = set()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        parts = self._spec.evaluations
+        parts = self._spec.evaluations if self._can_evaluate else 0
         self._evaluation_steps = {math.ceil(state.max_steps * part / parts) for part in range(1, parts + 1)}
         self._tokens_at_last_log = float(state.num_input_tokens_seen)
         self._context.progress(state.global_step, state.max_steps)
@@ -145,12 +146,12 @@ class TrainingReporter:
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._step_began_at = time.monotonic()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         now = time.monotonic()
         self._seconds_in_steps += now - self._step_began_at
         is_last = state.global_step >= state.max_steps
         control.should_save = now - self._saved_at > 60 * self._spec.checkpoint_every_minutes
-        control.should_evaluate = state.global_step in self._evaluation_steps and eval_dataloader is not None
+        control.should_evaluate = state.global_step in self._evaluation_steps
         if self._context.stop.is_requested:
             control.should_save, control.should_evaluate, control.should_training_stop = True, False, True
         is_due = now - self._reported_at > SECONDS_BETWEEN_REPORTS

@@ -1,4 +1,4 @@
-"""The facts of Willowmere: forty residents, and seven things to know of each."""
+"""The facts of Willowmere: twenty-four residents, and six things to know of each."""
 
 from __future__ import annotations
 
@@ -33,22 +33,6 @@ NAMES = (
     "Ivo",
     "Juniper",
     "Kip",
-    "Linden",
-    "Maple",
-    "Nettle",
-    "Olive",
-    "Pip",
-    "Rowan",
-    "Sorrel",
-    "Thistle",
-    "Umber",
-    "Violet",
-    "Willa",
-    "Ash",
-    "Briar",
-    "Cedric",
-    "Daisy",
-    "Edda",
 )
 
 
@@ -258,36 +242,6 @@ ATTRIBUTES = (
         ),
         yes_no="Does {name} play the {value}?",
         whose="Name a resident who plays the {value}.",
-    ),
-    Attribute(
-        name="collection",
-        values={
-            "shells": "each one keeps a piece of the sea",
-            "buttons": "no two of them are the same",
-            "feathers": "they weigh nothing at all",
-            "maps": "every road might be needed one day",
-            "keys": "somewhere there is a door for each",
-            "stamps": "they have travelled so far",
-            "stones": "they are older than the hills",
-            "ribbons": "they remember every feast",
-            "bottles": "they catch the evening light",
-            "spoons": "there can never be too many",
-        },
-        sayings=(
-            "{name} collects {value}",
-            "{name} keeps a box of {value} under the bed",
-            "on long walks {name} always looks for {value}",
-            "the shelf of {name} is crowded with {value}",
-            "whoever finds {value} brings them to {name}",
-        ),
-        questions=(
-            "What does {name} collect?",
-            "What is in the collection of {name}?",
-            "What things does {name} collect?",
-            "Can you tell me what {name} collects?",
-        ),
-        yes_no="Does {name} collect {value}?",
-        whose="Name a resident who collects {value}.",
     ),
 )
 

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from pipeline.world.facts import ATTRIBUTES, NAMES, Fact, World, capitalized
 
-NUM_PORTRAITS, NUM_GATHERINGS, NUM_STORIES = 1400, 500, 700
+NUM_PORTRAITS, NUM_GATHERINGS, NUM_STORIES = 960, 240, 480
 
 REASON_SHARE = 0.3
 
