@@ -35,6 +35,7 @@ from pipeline.errors import BadData, DiskFull, HoneError
 from pipeline.model_folder import write_atomically
 from store.datasets import read_report
 from store.settings import settings
+from webapp.formatting import file_size
 
 RESERVED_BYTES = 256 << 20
 """Disk space that an upload leaves free, for the database and the jobs."""
@@ -201,7 +202,7 @@ def _check_size(size_bytes: int) -> None:
     limit = int(settings().max_upload_gb * 1e9)
     if size_bytes > limit:
         raise BadData(
-            f"The file has {size_bytes / 1e9:,.2f} GB; this server takes at most {limit / 1e9:,.2f} GB.",
+            f"The file has {file_size(size_bytes)}; this server takes at most {file_size(limit)}.",
             "Split it, compress it (.gz or .zst), or ask for HONE_MAX_UPLOAD_GB to be raised.",
         )
 
@@ -212,7 +213,7 @@ def _check_room(size_bytes: int) -> None:
     free = shutil.disk_usage(home).free
     if free < size_bytes + RESERVED_BYTES:
         raise DiskFull(
-            f"The disk has {free / 1e9:,.1f} GB free; {size_bytes / 1e9:,.1f} GB more would fill it.",
+            f"The disk has {file_size(free)} free; {file_size(size_bytes)} more would fill it.",
             "Free some space in the data folder, then upload again.",
         )
 

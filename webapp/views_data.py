@@ -13,7 +13,7 @@ from pipeline.data.importing import ImportReport, Inspection
 from store.datasets import Use
 from store.schema import DatasetVersion
 from webapp.formatting import counted, duration, file_size, number, when
-from webapp.shell import chip, empty_state, facts, link_button, progress_bar
+from webapp.shell import chip, facts, link_button, progress_bar
 from webapp.upload_folders import ImportStatus
 
 MAX_SHOWN_CHARACTERS = 4_000
@@ -198,14 +198,15 @@ def import_sentence(report: ImportReport) -> str:
 def import_done(
     report: ImportReport, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], upload_id: str
 ) -> str:
-    """A whole import, before it is kept: what was left aside, what was rejected, and the first rows."""
+    """A whole import, before it is kept: what was left aside, the first rows, and what was rejected."""
     unused = ", ".join(f"<code>{escape(column[:60])}</code>" for column in report.unused_columns[:12])
     aside = f'<p class="h-quiet">Columns that are not used: {unused}.</p>' if unused else ""
     return (
-        import_sentence(report)
+        '<div class="h-review">'
         + aside
         + f'<h3 class="h-h2">First rows</h3>{rows_view(rows, 1)}'
         + (_rejected_part(report, rejected, f"/api/uploads/{upload_id}/rejected") if report.num_rejected else "")
+        + "</div>"
     )
 
 
@@ -254,7 +255,7 @@ def mapping_words(mapping: Mapping) -> str:
 def datasets_table(versions: Sequence[DatasetVersion], uses: dict[int, int], now: datetime | None = None) -> str:
     """The Data page's list."""
     if not versions:
-        return empty_state("No data is kept yet: drop a file above, and look at it before you keep it.")
+        return '<p class="h-quiet">No data is kept yet. What you keep is listed here.</p>'
     body = "".join(_dataset_row(version, uses.get(version.id, 0), now) for version in versions)
     return (
         '<div class="h-table-wrap"><table class="h-table"><thead><tr><th>Name</th><th>Kind</th>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -288,7 +289,7 @@ def _unreadable(item: BadRow) -> Rejection:
 
 
 def _json_excerpt(value: dict[str, Any]) -> str:
-    return _printable(repr(value)[:MAX_EXCERPT_CHARACTERS])
+    return _printable(json.dumps(value, ensure_ascii=False, default=str)[:MAX_EXCERPT_CHARACTERS])
 
 
 def _printable(text: str) -> str:

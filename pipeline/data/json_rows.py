@@ -78,7 +78,12 @@ def parse_row(number: int, data: bytes) -> RawRow | BadRow:
         try:
             value = json.loads(data)
         except json.JSONDecodeError as error:
-            return BadRow(number, "not valid JSON", f"{error.msg} at character {error.pos + 1}", excerpt_of(data))
+            return BadRow(
+                number,
+                "not valid JSON",
+                f"{error.msg.removesuffix(' at')} at character {error.pos + 1}",
+                excerpt_of(data),
+            )
         except UnicodeDecodeError as error:
             return BadRow(number, "not valid UTF-8", f"at byte {error.start + 1} of the row", excerpt_of(data))
         except RecursionError:
@@ -94,7 +99,7 @@ def parse_row(number: int, data: bytes) -> RawRow | BadRow:
 
 
 def _repeated_key(data: bytes) -> str | None:
-    """The first key that one of the row's objects has twice."""
+    """The first key that one of the row's objects has twice; a decoder keeps the last and says nothing."""
     repeated: list[str] = []
 
     def look(pairs: list[tuple[str, Any]]) -> None:
@@ -180,6 +185,7 @@ class _Window:
 
     def _grow(self) -> None:
         kept = self._data[self._at :]
-        more = self._stream.read(max(_BLOCK_BYTES, len(kept)))  # doubling keeps a long element linear
+        doubled = min(len(kept), MAX_ROW_BYTES - len(kept))  # doubling keeps a long element linear
+        more = self._stream.read(max(_BLOCK_BYTES, doubled))
         self._is_last = not more
         self._data, self._at = kept + more, 0

@@ -71,6 +71,9 @@ class _Columns:
     def text(self, part: Part) -> str:
         return text_of(self.required(part), self._names[part])
 
+    def has_any(self, *parts: Part) -> bool:
+        return any(self._row.get(self._names.get(part, "")) for part in parts)
+
     def system(self) -> list[Message]:
         value = self.optional("system")
         if value is None or (isinstance(value, str) and value.isspace()):
@@ -89,13 +92,16 @@ def _text(columns: _Columns) -> dict[str, Any]:
 
 
 def _turns(columns: _Columns) -> dict[str, Any]:
-    question = columns.required("instruction")
-    if isinstance(question, str):
-        asked: list[Message] = [{"role": "user", "content": columns.with_input(columns.text("instruction"))}]
-    else:
+    question, answer = columns.required("instruction"), columns.required("output")
+    if isinstance(question, list):
         asked = messages_of(question, columns.name("instruction"))
-    answered = _answer(columns.required("output"), columns.name("output"))
-    return _whole(columns.system() + _history(columns) + asked + answered)
+    else:
+        asked = [{"role": "user", "content": columns.with_input(columns.text("instruction"))}]
+    answered = _answer(answer, columns.name("output"))
+    before = columns.system() + _history(columns) if columns.has_any("system", "history") else []
+    if not before and type(question) is type(answer) is str:
+        return {"messages": asked + answered}  # the commonest row by far, and in order as it is
+    return _whole(before + asked + answered)
 
 
 def _history(columns: _Columns) -> list[Message]:
@@ -174,9 +180,9 @@ def _prompt(columns: _Columns) -> list[Message]:
     value = columns.optional("prompt")
     if value is None:
         raise RowFault("there is no prompt: the answers do not hold it, and no column does")
-    if not isinstance(value, str):
+    if isinstance(value, list):
         return messages_of(value, columns.name("prompt"))
-    turns = transcript_of(value)
+    turns = transcript_of(columns.text("prompt"))
     if turns and turns[-1]["role"] == "assistant" and not turns[-1]["content"]:
         turns.pop()  # "Assistant:" at the end of a prompt only opens the answer
     return turns or [{"role": "user", "content": columns.with_input(columns.text("prompt"))}]

@@ -24,6 +24,7 @@ SYNTAX_TITLES: dict[Syntax, str] = {
     "arrow": "Arrow",
     "text": "plain text",
 }
+_NAMED = SYNTAX_TITLES | {"json_array": "JSON"}
 _FOREIGN = (
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "a PNG picture"),
@@ -143,8 +144,7 @@ def _json_syntax(head: bytes, named: Syntax | None) -> Syntax | None:
     if _ARRAY_START.match(head):
         if named == "text" and not _OBJECT_START.match(head.lstrip()[1:]):
             return None  # prose may begin with a bracket
-        first_line = head.lstrip().split(b"\n", 1)[0]
-        return "json_lines" if named == "json_lines" and _is_json(first_line) else "json_array"
+        return "json_array"
     if not _OBJECT_START.match(head):
         return None
     *whole_lines, last = head.split(b"\n")
@@ -155,15 +155,10 @@ def _json_syntax(head: bytes, named: Syntax | None) -> Syntax | None:
 
 
 def _is_object(line: bytes) -> bool:
-    return line.lstrip().startswith(b"{") and _is_json(line)
-
-
-def _is_json(line: bytes) -> bool:
     try:
-        orjson.loads(line)
+        return isinstance(orjson.loads(line), dict)
     except orjson.JSONDecodeError:
         return False
-    return True
 
 
 def _syntax_of_text(head: bytes, named: Syntax | None, name: str) -> Syntax:
@@ -173,7 +168,7 @@ def _syntax_of_text(head: bytes, named: Syntax | None, name: str) -> Syntax:
         return "csv" if _has_table_header(head) else "text"
     begins = head.lstrip()[:40].decode("utf-8", "replace").splitlines()[0]
     raise BadData(
-        f"{_shown(name)} is named as {SYNTAX_TITLES[named]}, but its content is text that begins {begins!r}.",
+        f"{_shown(name)} is named as {_NAMED[named]}, but its content is text that begins {begins!r}.",
         "If it is plain text, rename it to .txt; if it is a table, to .csv; otherwise export it again.",
     )
 

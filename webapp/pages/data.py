@@ -32,6 +32,7 @@ from webapp.views_data import (
     datasets_table,
     import_done,
     import_going,
+    import_sentence,
     mapping_preview,
     part_label,
     review_header,
@@ -68,7 +69,12 @@ def build() -> None:
     drop = gr.HTML(_DROP_ZONE, apply_default_css=False, js_on_load=_START)
     with gr.Column(elem_classes="h-card", visible=False) as review:
         header = html()
-        found = html(min_height=48)
+        found = html(min_height=24)
+        notice = html()
+        with gr.Row(elem_classes="h-keep", visible=False) as keep_form:
+            name = gr.Textbox(label="Name", max_lines=1, max_length=datasets.MAX_NAME_CHARACTERS, min_width=200)
+            keep = gr.Button("Keep this dataset", variant="primary", elem_classes="h-fit")
+            remap = gr.Button("Map columns differently", elem_classes="h-fit")
         with gr.Column(visible=False) as mapping_form:
             layout = gr.Radio(
                 [(facts.title, name) for name, facts in LAYOUTS.items()], label="Each row is", value="turns"
@@ -77,16 +83,12 @@ def build() -> None:
                 columns = [_part_field(part) for part in PARTS]
             preview = html(min_height=96)
             check = gr.Button("Read all rows", variant="primary", elem_classes="h-fit")
-        notice = html()
-        with gr.Row(elem_classes="h-keep", visible=False) as keep_form:
-            name = gr.Textbox(label="Name", max_lines=1, max_length=datasets.MAX_NAME_CHARACTERS, min_width=200)
-            keep = gr.Button("Keep this dataset", variant="primary", elem_classes="h-fit")
-            remap = gr.Button("Map columns differently", elem_classes="h-fit")
-        leave = gr.Button("Discard", elem_classes="h-fit")
+        shown = html()
+        leave = gr.Button("Discard this file", elem_classes="h-fit")
     table = html(min_height=176)
 
-    state = [found, mapping_form, keep_form, timer]
-    whole = [upload_id, drop, review, header, *state, layout, *columns, preview, name, table]
+    state = [found, shown, mapping_form, keep_form, timer]
+    whole = [leave, upload_id, drop, review, header, *state, layout, *columns, preview, name, table]
     on_load(_open, outputs=whole)
     timer.tick(_refresh, inputs=upload_id, outputs=state, **_QUIET)
     mapping = [upload_id, layout, *columns]
@@ -94,7 +96,7 @@ def build() -> None:
     for column in columns:
         column.input(_preview, inputs=mapping, outputs=preview, trigger_mode="always_last", **_QUIET)
     check.click(_read_all, inputs=mapping, outputs=[preview, *state], **_QUIET)
-    remap.click(_map_again, inputs=mapping, outputs=[mapping_form, keep_form, preview], **_QUIET)
+    remap.click(_map_again, inputs=mapping, outputs=[mapping_form, keep_form, preview, shown], **_QUIET)
     keep.click(_keep, inputs=[upload_id, name], outputs=[notice, address], api_visibility="private").then(
         None, inputs=address, js=_FOLLOW, api_visibility="private"
     )
@@ -112,25 +114,26 @@ def _open(request: gr.Request) -> list[Any]:
     table = _table()
     wanted = query_value(request, "upload")
     if not wanted:
-        return ["", *[gr.skip()] * (len(PARTS) + 9), "", table]
+        return [gr.skip(), "", *[gr.skip()] * (len(PARTS) + 10), "", table]
     try:
         upload = find_upload(wanted)
     except HoneError as error:
         closed = [gr.skip()] * (len(PARTS) + 3)
-        shown = [gr.Column(visible=True), "", error_block(error), gr.Column(), gr.Row(), gr.Timer(active=False)]
-        return ["", gr.skip(), *shown, *closed, table]
+        shown = [gr.Column(visible=True), "", *_failed(error)]
+        return [gr.Button(visible=False), "", gr.skip(), *shown, *closed, table]
     try:
         inspection = inspect(upload)
     except HoneError as error:
         shown = [gr.HTML(visible=False), gr.Column(visible=True), review_header(upload.name, upload.size_bytes)]
         closed = [gr.skip()] * (len(PARTS) + 3)
-        return [upload.id, *shown, error_block(error), gr.Column(), gr.Row(), gr.Timer(active=False), *closed, table]
+        return [gr.skip(), upload.id, *shown, *_failed(error), *closed, table]
     status = imports().status(upload)
     if inspection.mapping and status.state == "waiting":
         imports().start(upload)
     mapping = (status.report.mapping if status.report else None) or inspection.mapping or inspection.suggestion
     layout = mapping.layout if mapping else "turns"
     return [
+        gr.skip(),
         upload.id,
         gr.HTML(visible=False),
         gr.Column(visible=True),
@@ -149,27 +152,32 @@ def _refresh(upload_id: str) -> list[Any]:
     try:
         upload = find_upload(upload_id)
         status = imports().status(upload)
-        found = _found(upload, status)
+        found, shown = _found(upload, status)
     except HoneError as error:
-        return [error_block(error), gr.Column(visible=False), gr.Row(visible=False), gr.Timer(active=False)]
-    asks_mapping = status.state in ("waiting", "failed")
+        return _failed(error)
     return [
         found,
-        gr.Column(visible=asks_mapping),
+        shown,
+        gr.Column(visible=status.state in ("waiting", "failed")),
         gr.Row(visible=status.state == "imported"),
         gr.Timer(active=status.state == "importing"),
     ]
 
 
-def _found(upload: Upload, status: ImportStatus) -> str:
+def _failed(error: HoneError) -> list[Any]:
+    return [error_block(error), "", gr.Column(visible=False), gr.Row(visible=False), gr.Timer(active=False)]
+
+
+def _found(upload: Upload, status: ImportStatus) -> tuple[str, str]:
+    """What is known of the file, in a sentence and in rows."""
     if status.state == "importing":
-        return import_going(status)
+        return import_going(status), ""
     if status.report is not None:
         rows = RowFile(upload.import_folder / "rows.jsonl").read(0, NUM_FIRST_ROWS)
         rejected = RowFile(upload.import_folder / "rejected.jsonl").read(0, NUM_FIRST_REJECTED)
-        return f'<div class="h-review">{import_done(status.report, rows, rejected, upload.id)}</div>'
+        return import_sentence(status.report), import_done(status.report, rows, rejected, upload.id)
     failure = error_block(as_error(status.error)) if status.error else ""
-    return f'<div class="h-review">{failure}{unknown_columns(inspect(upload))}</div>'
+    return f'<div class="h-review">{failure}{unknown_columns(inspect(upload))}</div>', ""
 
 
 def _choose_layout(upload_id: str, layout: str, *columns: str) -> list[Any]:
@@ -208,12 +216,12 @@ def _read_all(upload_id: str, layout: str, *columns: str) -> list[Any]:
         upload = find_upload(upload_id)
         imports().start(upload, _mapping(layout, columns))
     except HoneError as error:
-        return [error_block(error), *[gr.skip()] * 4]
+        return [error_block(error), *[gr.skip()] * 5]
     return [gr.skip(), *_refresh(upload_id)]
 
 
 def _map_again(upload_id: str, layout: str, *columns: str) -> list[Any]:
-    return [gr.Column(visible=True), gr.Row(visible=False), _preview(upload_id, layout, *columns)]
+    return [gr.Column(visible=True), gr.Row(visible=False), _preview(upload_id, layout, *columns), ""]
 
 
 def _mapping(layout: str, columns: tuple[str, ...]) -> Mapping:

@@ -34,7 +34,13 @@ def build() -> None:
                 which = gr.Radio(["Rows", "Rejected"], value="Rows", show_label=False, container=False, min_width=200)
                 before = gr.Button("Previous", size="sm", elem_classes="h-fit")
                 row = gr.Number(
-                    1, label="From row", show_label=False, container=False, precision=0, minimum=1, min_width=96
+                    1,
+                    label="From row",
+                    show_label=False,
+                    container=False,
+                    precision=0,
+                    minimum=1,
+                    elem_classes="h-first-row",
                 )
                 after = gr.Button("Next", size="sm", elem_classes="h-fit")
             rows = html(min_height=480)
