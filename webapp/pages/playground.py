@@ -247,7 +247,7 @@ _WRITTEN_ELSEWHERE = (
 )
 _SHOW_ADDRESS = """(id) => {
     if (id) history.replaceState(history.state, '', '/playground?c=' + id);
-    requestAnimationFrame(() => window.scrollTo({top: document.documentElement.scrollHeight, behavior: 'smooth'}));
+    document.querySelector('.h-pg-main')?.scrollIntoView({block: 'end', behavior: 'smooth'});
 }"""
 
 
