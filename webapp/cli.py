@@ -42,6 +42,7 @@ def web(options: argparse.Namespace) -> None:
 
     from store.database import upgrade
     from webapp.app import create_app
+    from webapp.upload_folders import remove_stale_uploads
     from workers.sweeper import start_sweeper
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s web %(levelname)s %(message)s")
@@ -50,6 +51,7 @@ def web(options: argparse.Namespace) -> None:
     chosen = settings()
     _refuse_open_door(chosen)
     upgrade()
+    remove_stale_uploads()
     start_sweeper()
     uvicorn.run(
         create_app(chosen), host=chosen.host, port=chosen.port, log_level="warning", timeout_graceful_shutdown=3

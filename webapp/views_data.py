@@ -87,7 +87,8 @@ def rejected_table(rejected: Sequence[dict[str, Any]], counted_in: str) -> str:
 def reasons_list(reasons: dict[str, int]) -> str:
     """How many rows were rejected for each reason."""
     items = "".join(
-        f'<li><span class="h-num">{number(count)}</span> {_code(reason)}</li>' for reason, count in reasons.items()
+        f'<li><span class="h-num">{number(count)}</span><span>{_code(reason)}</span></li>'
+        for reason, count in reasons.items()
     )
     return f'<ul class="h-reasons">{items}</ul>'
 
