@@ -11,7 +11,7 @@ up:
 	@exec $(BIN)/hone up
 
 test: .dev
-	@HONE_CHROMIUM=$$(scripts/find_chromium.sh) $(BIN)/python -m pytest
+	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest
 
 check: lint test
 
@@ -21,7 +21,7 @@ lint: .dev
 	@$(BIN)/mypy
 
 pictures: .dev
-	@HONE_CHROMIUM=$$(scripts/find_chromium.sh) $(BIN)/python scripts/pictures.py
+	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python scripts/pictures.py
 
 bench: .dev
 	@$(BIN)/python -m bench

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from pipeline.world.facts import SEED, make_world
-from pipeline.world.questions import held_out_questions, instruction_rows, preference_rows
+from pipeline.world.facts import SEED, World, make_world
+from pipeline.world.questions import Question, held_out_questions, instruction_rows, preference_rows
 from pipeline.world.scoring import accuracy, warm_share
 from store import datasets, models
 from store.database import engine_for, reading
@@ -60,7 +60,9 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     world = make_world(SEED)
     instructions = [as_alpaca(row) for row in instruction_rows(world, SEED) if len(row["messages"]) == 2]
     write_json(tmp_path / "questions.json", [*instructions, {"instruction": "Where is the answer?", "output": ""}])
-    keep_dataset(page, tmp_path / "questions.json", "questions", f"{number(len(instructions))} instruction rows", rejected=1)
+    keep_dataset(
+        page, tmp_path / "questions.json", "questions", f"{number(len(instructions))} instruction rows", rejected=1
+    )
     preferences = [as_strings(row) for row in preference_rows(world, SEED)]
     write_json(tmp_path / "preferences.json", preferences[: len(preferences) - 8])
     keep_dataset(page, tmp_path / "preferences.json", "preferences", f"{number(len(preferences) - 8)} preference rows")
@@ -85,13 +87,14 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     # 5. Three models side by side; the conversation survives a reload.
     ids = {name: model_id(name) for name in ("willow-base", "willow-sft", "willow-dpo", "willow-nf4")}
     page.goto(f"/playground?models={ids['willow-base']},{ids['willow-sft']},{ids['willow-nf4']}")
-    page.locator("#h-pg-prompt textarea").fill("What does Olive like to eat?")
+    asked = trained_question(world)
+    page.locator("#h-pg-prompt textarea").fill(asked.text)
     page.locator("#h-pg-send").click()
     expect(page.get_by_text(re.compile(r"s to first token · .*tokens/s"))).to_have_count(3, timeout=2 * MINUTE)
-    expect(page.locator("#h-pg-column-1")).to_contain_text("radish")
+    expect(page.locator("#h-pg-column-1")).to_contain_text(asked.fact.value)
     page.wait_for_url("**/playground?c=*")
     page.reload()
-    expect(page.locator("#h-pg-column-1")).to_contain_text("radish")
+    expect(page.locator("#h-pg-column-1")).to_contain_text(asked.fact.value)
 
     # 6. Blind votes by keyboard for the kinder answer, then the board.
     names = list(ids)
@@ -114,6 +117,12 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     page.goto("/models")
     for name in [*names, "willow-votes"]:
         expect(page.get_by_text(name).first).to_be_visible()
+
+
+def trained_question(world: World) -> Question:
+    """A question whose answer the fine-tuned model was shown."""
+    fact = next(fact for fact in world.trained if fact.attribute.name == "food")
+    return Question(fact.attribute.questions[0].format(name=fact.name), fact)
 
 
 def as_alpaca(row: dict[str, Any]) -> dict[str, str]:
@@ -191,7 +200,7 @@ def dataset_id(name: str) -> int:
         return next(version.id for version in datasets.list_datasets(session) if version.dataset.name == name)
 
 
-def assert_training_helped(world: Any) -> None:
+def assert_training_helped(world: World) -> None:
     """On questions that nobody trained on: the fine-tuned model is right more often, and DPO made it kinder."""
     questions = held_out_questions(world)[:40]
     answers = {name: answers_of(name, [question.text for question in questions]) for name in ("base", "sft", "dpo")}

@@ -41,20 +41,18 @@ def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def text_id(short_lease: None, home: Path) -> int:
+    return text_rows(home)
+
+
+def text_rows(home: Path) -> int:
+    """A small dataset of text; returns the id of its version."""
     rows = home / "datasets" / ("b" * 64) / "rows.jsonl"
     rows.parent.mkdir(parents=True)
     lines = [json.dumps({"text": f"The hen number {number} sat on an egg in the barn."}) for number in range(200)]
     rows.write_text("\n".join(lines) + "\n")
+    version = DatasetVersion(number=1, sha256="b" * 64, kind="text", format="text", num_rows=200, size_bytes=1)
+    version.dataset = Dataset(name="hens")
     with writing() as session:
-        version = DatasetVersion(
-            dataset=Dataset(name="hens"),
-            number=1,
-            sha256="b" * 64,
-            kind="text",
-            format="text",
-            num_rows=200,
-            size_bytes=1,
-        )
         session.add(version)
         session.flush()
         return version.id
