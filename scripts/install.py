@@ -10,15 +10,15 @@ gets a CUDA build of PyTorch; another gets a CPU build wherever one can be had, 
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, ".venv")
-PYTHON = os.path.join(VENV, "bin", "python")
-CONSTRAINTS = os.path.join(ROOT, "constraints.txt")
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = str(VENV / "bin" / "python")
+CONSTRAINTS = str(ROOT / "constraints.txt")
 TORCH = "torch>=2.8,<2.14"
 OLDEST = (3, 11)
 
@@ -26,20 +26,19 @@ OLDEST = (3, 11)
 def main():
     dev = "--dev" in sys.argv
     python = find_python()
-    stamp = os.path.join(VENV, ".installed-dev" if dev else ".installed")
+    stamp = VENV / (".installed-dev" if dev else ".installed")
     wanted = fingerprint(python)
-    if read(stamp) == wanted or read(os.path.join(VENV, ".installed-dev")) == wanted:
+    if wanted in (read(stamp), read(VENV / ".installed-dev")):
         return
-    if not os.path.exists(PYTHON):
+    if not Path(PYTHON).exists():
         print("Making a virtual environment in .venv", flush=True)
-        run([python, "-m", "venv", VENV], "Python's venv module is missing: install it (Debian: apt install python3-venv)")
+        run([python, "-m", "venv", str(VENV)], "Python's venv module is missing (Debian: apt install python3-venv)")
     if not has_torch():
         install_torch()
     print("Installing Hone and what it needs (a few minutes the first time)", flush=True)
-    target = ROOT + ("[dev]" if dev else "")
+    target = f"{ROOT}[dev]" if dev else str(ROOT)
     run([*PIP, "-c", CONSTRAINTS, "-e", target], "the packages could not be installed; what pip said is above")
-    with open(stamp, "w") as file:
-        file.write(wanted)
+    stamp.write_text(wanted)
 
 
 PIP = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
@@ -54,14 +53,14 @@ def find_python():
         if found:
             return found
     here = ".".join(str(part) for part in sys.version_info[:3])
-    sys.exit("Hone needs Python 3.11 or newer; python3 is {} and no newer one is on the PATH.".format(here))
+    sys.exit(f"Hone needs Python 3.11 or newer; python3 is {here} and no newer one is on the PATH.")
 
 
 def fingerprint(python):
     """Changes whenever an installation would come out differently."""
     digest = hashlib.sha256(python.encode())
-    for name in ("pyproject.toml", "constraints.txt", os.path.join("scripts", "install.py")):
-        digest.update(read(os.path.join(ROOT, name)).encode())
+    for name in ("pyproject.toml", "constraints.txt", "scripts/install.py"):
+        digest.update(read(ROOT / name).encode())
     return digest.hexdigest()
 
 
@@ -108,10 +107,7 @@ def run(command, failure):
 
 
 def read(path):
-    if not os.path.exists(path):
-        return ""
-    with open(path, encoding="utf-8") as file:
-        return file.read()
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 if __name__ == "__main__":
