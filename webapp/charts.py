@@ -151,8 +151,9 @@ def _legend(series: Sequence[Series]) -> str:
     return "".join(
         f'<span><i style="background:var(--hone-series-{(index - 1) % NUM_COLOURS + 1})"></i>'
         f"{escape(label_of_metric(one.name)) if len(series) > 1 else 'latest'} "
-        f"<b>{number(one.points[-1][1] if one.points else None)}</b></span>"
+        f"<b>{number(one.points[-1][1])}</b></span>"
         for index, one in enumerate(series, 1)
+        if one.points
     )
 
 

@@ -170,7 +170,7 @@ def draw(field: FormField, choices: Choices, value: Any) -> Component:
     """The component that asks one question, filled with `value`."""
     width = "h-full" if field.kind in ("model", "dataset") else None
     asked: dict[str, Any] = {
-        "label": field.label, "info": field.note, "elem_id": f"field-{field.name}", "elem_classes": width
+        "label": field.label, "info": field.note, "elem_id": f"field-{field.name}", "elem_classes": width, "interactive": True
     }  # fmt: skip
     match field.kind:
         case "switch":
@@ -188,7 +188,9 @@ def draw(field: FormField, choices: Choices, value: Any) -> Component:
         case "model":
             return gr.Dropdown(choices=list(choices.models), value=value, allow_custom_value=True, **asked)
         case "dataset":
-            return gr.Dropdown(choices=choices.datasets_of(field.dataset_kinds), value=value, **asked)
+            return gr.Dropdown(
+                choices=choices.datasets_of(field.dataset_kinds), value=value, allow_custom_value=True, **asked
+            )
         case _:
             is_long = isinstance(value, str) and "\n" in value
             return gr.Textbox(value=value, lines=4 if is_long else 1, **asked)
@@ -261,4 +263,13 @@ def from_yaml(text: str, recipe_name: str, fields: Sequence[FormField]) -> dict[
     ]
     if unknown:
         raise SpecFaults(unknown)
-    return values
+    numeric = {field.name for field in fields if field.kind in ("whole", "decimal")}
+    return {name: _as_number(value) if name in numeric else value for name, value in values.items()}
+
+
+def _as_number(value: Any) -> Any:
+    """YAML reads `5e-6` as a word; a person means a number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value

@@ -47,14 +47,13 @@ def outlook_of(session: Session, spec: Spec) -> Outlook:
     """Raises:
     HoneError: where the settings name a model or data that is not there.
     """
-    model = _reference(spec, ModelRef)
-    dataset = _reference(spec, DatasetRef)
-    version = datasets.get_version(session, _number_in(dataset, "dataset")) if dataset else None
+    model, dataset = _reference(spec, ModelRef), _reference(spec, DatasetRef)
+    version = _dataset(session, dataset.value, dataset.marker.kinds) if dataset else None
     held_out, steps = None, None
     if isinstance(spec, TrainingSpec) and version is not None:
         held_out, steps = held_out_rows(spec, version.num_rows), steps_of(spec, version)
     return Outlook(
-        model=_model_in_words(session, model) if model else None,
+        model=_model_in_words(session, model.value) if model else None,
         dataset=version,
         held_out_rows=held_out,
         steps=steps,
@@ -101,11 +100,29 @@ def outlook_view(outlook: Outlook) -> str:
     return facts(rows)
 
 
-def _reference(spec: Spec, marker: type) -> str | None:
+@dataclass(frozen=True)
+class _Reference:
+    marker: Any
+    value: str
+
+
+def _reference(spec: Spec, marker_class: type) -> _Reference | None:
+    """The first field of a spec that names a model, or data."""
     for name, info in type(spec).model_fields.items():
-        if any(isinstance(one, marker) for one in info.metadata) and getattr(spec, name):
-            return str(getattr(spec, name))
+        marker = next((one for one in info.metadata if isinstance(one, marker_class)), None)
+        if marker is not None and getattr(spec, name):
+            return _Reference(marker, str(getattr(spec, name)))
     return None
+
+
+def _dataset(session: Session, reference: str, kinds: tuple[str, ...]) -> DatasetVersion:
+    version = datasets.get_version(session, _number_in(reference, "dataset"))
+    if version.kind not in kinds:
+        raise BadSpec(
+            f"{version.dataset.name} holds {version.kind} rows; this method learns from {' or '.join(kinds)} rows.",
+            "Choose another dataset, or another method above.",
+        )
+    return version
 
 
 def _number_in(reference: str, noun: str) -> int:

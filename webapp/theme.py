@@ -107,6 +107,7 @@ _FLAT = (
     "button_cancel_shadow", "button_cancel_shadow_hover", "button_cancel_shadow_active",
 )  # fmt: skip
 _MEASURES = {
+    "color_accent": "var(--hone-accent)",
     "body_text_size": "14px",
     "block_border_width": "0px",
     "block_padding": "0px",

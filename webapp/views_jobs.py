@@ -97,7 +97,8 @@ def jobs_table(jobs: Sequence[Job], now: datetime | None = None) -> str:
     return (
         '<div class="h-table-wrap"><table class="h-table h-jobs"><thead><tr><th>State</th><th>Job</th><th>Progress</th>'
         '<th class="h-wide">From</th><th class="h-wide">Data</th><th class="h-wide">By</th>'
-        f'<th class="h-wide">Asked for</th><th class="h-num">Took</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<th class="h-wide">Asked for</th><th class="h-num h-wide">Took</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 
@@ -112,7 +113,7 @@ def _job_row(job: Job, now: datetime) -> str:
         f'<td class="h-wide">{data or "–"}</td>'
         f'<td class="h-wide">{escape(job.created_by.name) if job.created_by else "Hone"}</td>'
         f'<td class="h-wide h-quiet">{when(job.created_at, now)}</td>'
-        f'<td class="h-num">{duration(time_taken(job, now))}</td></tr>'
+        f'<td class="h-num h-wide">{duration(time_taken(job, now))}</td></tr>'
     )
 
 
@@ -213,18 +214,18 @@ def _sentence(job: Job, num_ahead: int, now: datetime) -> str:
             return f"Finished {when(job.finished_at, now)}, took {took}{made}."
 
 
-def job_charts(recipe: Recipe, metrics: Metrics) -> str:
-    """The recipe's curves, the most telling first; once there are any, those without numbers are left out."""
+def job_charts(recipe: Recipe, metrics: Metrics, *, has_ended: bool) -> str:
+    """The recipe's curves, the most telling first: all of them while numbers may come, then those that have some."""
     has_any = any(metrics.get(name) for chart in recipe.charts for name in chart.metrics)
     cards = [
         line_chart(
             chart.title,
-            [Series(name, metrics.get(name, ())) for name in chart.metrics if metrics.get(name) or not has_any],
+            [Series(name, metrics.get(name, ())) for name in chart.metrics],
             unit=chart.unit,
             help=chart.help,
         )
         for chart in recipe.charts
-        if not has_any or any(metrics.get(name) for name in chart.metrics)
+        if not (has_any or has_ended) or any(metrics.get(name) for name in chart.metrics)
     ]
     return f'<div class="h-columns h-even h-charts" style="--h-min:336px">{"".join(cards)}</div>' if cards else ""
 

@@ -168,7 +168,8 @@ def files_table(files: Mapping[str, str]) -> str:
     if not files:
         return ""
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{_hash(sha256)}</td></tr>" for name, sha256 in sorted(files.items())
+        f'<tr><td>{escape(name)}</td><td class="h-fill">{_hash(sha256)}</td></tr>'
+        for name, sha256 in sorted(files.items())
     )
     return (
         '<section class="h-card"><h2 class="h-h2">Files</h2><table class="h-table h-bare"><tbody>'

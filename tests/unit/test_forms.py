@@ -103,6 +103,10 @@ def test_yaml_and_form_are_the_same_thing() -> None:
     assert from_yaml(to_yaml("example", values), "example", asked) == values
 
 
+def test_a_number_in_yaml_may_be_written_as_people_write_it() -> None:
+    assert from_yaml("rate: 5e-6", "example", fields_of(Example)) == {"rate": 5e-6}
+
+
 def test_edited_yaml_is_read_by_its_faults() -> None:
     asked = fields_of(Example)
     with pytest.raises(BadSpec, match="not valid YAML"):

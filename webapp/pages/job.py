@@ -15,7 +15,7 @@ from store.database import reading, writing
 from store.schema import ACTIVE_STATES, Job, JobState
 from webapp.forms import to_yaml
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, query_id
-from webapp.views_jobs import job_charts, job_header, job_side, log_view, samples_view
+from webapp.views_jobs import ENDED, job_charts, job_header, job_side, log_view, samples_view
 from workers import queue
 
 LIVE_SECONDS = 2
@@ -70,13 +70,18 @@ def build() -> None:
 
 def _open(request: gr.Request) -> list[Any]:
     job_id = query_id(request)
+    if job_id is None:
+        return _nothing("")
     try:
         with reading() as session:
-            job = jobs.get_job(session, job_id or 0)
-        text = to_yaml(job.recipe, job.spec)
+            job = jobs.get_job(session, job_id)
     except HoneError as error:
-        return [None, "", error_block(error) + _all_jobs(), *[gr.skip()] * 9, gr.Timer(active=False)]
-    return [job.id, text, *_refresh(job.id, "", "", True)]
+        return _nothing(error_block(error))
+    return [job_id, to_yaml(job.recipe, job.spec), *_refresh(job_id, "", "", True)]
+
+
+def _nothing(reason: str) -> list[Any]:
+    return [None, "", f'<div class="h-stack">{reason}{_all_jobs()}</div>', *[gr.skip()] * 9, gr.Timer(active=False)]
 
 
 def _all_jobs() -> str:
@@ -97,7 +102,7 @@ def _refresh(job_id: int, drawn_at: str, search: str, following: bool) -> list[A
     return [
         job_header(job, recipe, num_ahead),
         *(gr.Button(visible=name in can_be) for name in ("stop", "leave", "go on", "retry")),
-        job_charts(recipe, metrics) if has_news else gr.skip(),
+        job_charts(recipe, metrics, has_ended=job.state in ENDED) if has_news else gr.skip(),
         mark,
         _read_log(job_id, search) if has_news and following else gr.skip(),
         samples_view(samples) if has_news else gr.skip(),

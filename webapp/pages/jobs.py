@@ -26,7 +26,7 @@ _STATE_WORDS = {"": "Any state", "active": "Queued or running", "cancelled": "St
 # The filters live in the address, so that a list can be kept and sent.
 _KEEP_IN_ADDRESS = """(search, state, recipe) => {
   const wanted = Object.entries({ search, state, recipe }).filter(([, value]) => value);
-  history.replaceState(null, "", wanted.length ? "?" + new URLSearchParams(wanted) : location.pathname);
+  history.replaceState(null, "", location.pathname + (wanted.length ? "?" + new URLSearchParams(wanted) : ""));
 }"""
 
 

@@ -43,12 +43,21 @@ def build() -> None:
 
 
 def _open(request: gr.Request) -> list[Any]:
+    model_id = query_id(request)
+    if model_id is None:
+        return _nothing("")
     try:
         with reading() as session:
-            return _read(session, models.load_model(session, query_id(request) or 0))
+            return _read(session, models.load_model(session, model_id))
     except HoneError as error:
-        all_models = empty_state("Every model has its own address.", link_button("See all models", "/models"))
-        return [None, f'<div class="h-stack">{error_block(error)}{all_models}</div>', *[gr.skip()] * 5]
+        return _nothing(error_block(error))
+
+
+def _nothing(reason: str) -> list[Any]:
+    every = empty_state(
+        "Every model has its own address, such as /model?id=1.", link_button("See all models", "/models")
+    )
+    return [None, f'<div class="h-stack">{reason}{every}</div>', *[gr.skip()] * 5]
 
 
 def _read(session: Session, model: Model) -> list[Any]:

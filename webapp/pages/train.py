@@ -97,14 +97,15 @@ def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
             with gr.Tab("Form"):
                 asked = _draw_fields(fields, choices, first)
             with gr.Tab("Spec as YAML") as yaml_tab:
-                code = gr.Code(to_yaml(recipe.name, first), language="yaml", show_label=False, lines=24)
+                code = gr.Code(
+                    to_yaml(recipe.name, first), language="yaml", show_label=False, lines=24, interactive=True
+                )
         with gr.Column(scale=2, min_width=320, elem_classes="h-sticky"), gr.Column(elem_classes="h-card"):
             html('<h2 class="h-h2">What will happen</h2>')
             preview = html(_preview(recipe, fields, list(first.values())), min_height=176)
             name = gr.Textbox(
                 label="Name", info="Of the job and of what it makes.", placeholder=f"{recipe.name}-…", max_lines=1
             )
-            notice = html("")
             start = gr.Button(recipe.verb, variant="primary")
     address = gr.Textbox(visible=False)
     answers = [asked[field.name] for field in fields]
@@ -115,18 +116,20 @@ def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
     def read_yaml(text: str) -> list[Any]:
         try:
             values = first_values(fields, Choices([], []), from_yaml(text, recipe.name, fields))
+            _validated(recipe, fields, [values[field.name] for field in fields])
         except HoneError as error:
+            # The form keeps its last whole state: a choice that does not exist cannot be shown in it.
             return [error_block(error), *[gr.skip()] * len(fields)]
         return ["", *(values[field.name] for field in fields)]
 
     def write_yaml(*given: Any) -> str:
         return to_yaml(recipe.name, dict(zip((field.name for field in fields), given, strict=True)))
 
-    def launch(fault: str, name: str, request: gr.Request, *given: Any) -> tuple[str, str]:
+    def launch(fault: str, name: str, request: gr.Request, *given: Any) -> tuple[Any, str]:
         if fault:
             return fault, ""
         try:
-            return "", _submit(recipe, fields, given, name=name, draw=wanted.draw, request=request)
+            return gr.skip(), _submit(recipe, fields, given, name=name, draw=wanted.draw, request=request)
         except HoneError as error:
             return error_block(error), ""
 
@@ -135,8 +138,8 @@ def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
         look, inputs=[yaml_fault, *answers], outputs=preview, trigger_mode="always_last", **_QUIET,
     )  # fmt: skip
     yaml_tab.select(write_yaml, inputs=answers, outputs=code, **_QUIET)
-    code.input(read_yaml, inputs=code, outputs=[yaml_fault, *answers], trigger_mode="always_last", **_QUIET)
-    start.click(launch, inputs=[yaml_fault, name, *answers], outputs=[notice, address], api_visibility="private").then(
+    code.change(read_yaml, inputs=code, outputs=[yaml_fault, *answers], trigger_mode="always_last", **_QUIET)
+    start.click(launch, inputs=[yaml_fault, name, *answers], outputs=[preview, address], api_visibility="private").then(
         None, inputs=address, js=_FOLLOW, api_visibility="private"
     )
 

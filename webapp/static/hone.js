@@ -9,6 +9,7 @@ addEventListener("DOMContentLoaded", () => {
   setInterval(refresh, 5000);
   document.addEventListener("visibilitychange", refresh);
 
+  document.querySelector(".h-nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   document.getElementById("h-theme").addEventListener("click", () => window.honeToggleTheme());
 
   const person = document.getElementById("h-person");
