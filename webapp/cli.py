@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import re
 import shutil
 import socket
 import sys
@@ -76,7 +77,8 @@ def show_settings(options: argparse.Namespace) -> None:
     """Print every setting, its value and what it is for."""
     for name, field in Settings.model_fields.items():
         value = getattr(settings(), name)
-        shown = "(set)" if value and name in ("password", "inference_key") else value
+        secret = value and name in ("password", "inference_key")
+        shown = "(set)" if secret else re.sub(r"://[^@/]*@", "://…@", str(value))
         print(f"HONE_{name.upper()}={shown}\n    {field.description}")
 
 
