@@ -28,10 +28,12 @@ class PretrainSpec(TrainingSpec):
         help="Plain text to learn from, one document a row.", basic=True, min_length=1
     )
     num_epochs: float = setting(
-        4.0, help="How many times the text is gone through.", unit="epochs", basic=True, gt=0, le=1000
+        5.0, help="How many times the text is gone through.", unit="epochs", basic=True, gt=0, le=1000
     )
-    learning_rate: float = setting(3e-3, help="Peak step size of the optimizer.", basic=True, gt=0, le=1)
-    batch_size: int = setting(16, help="Blocks that the device computes at once.", unit="blocks", ge=1, le=4096)
+    learning_rate: float = setting(
+        5e-3, help="Peak step size of the optimizer; small models take large steps.", basic=True, gt=0, le=1
+    )
+    batch_size: int = setting(2, help="Blocks that the device computes at once.", unit="blocks", ge=1, le=4096)
     weight_decay: float = setting(0.1, help="Pull of the weights towards zero (AdamW).", ge=0, le=1)
     held_out_share: float = setting(
         0.02, help="Share of the documents (256 at most) kept out of training and used to measure.", ge=0, le=0.5
@@ -40,10 +42,10 @@ class PretrainSpec(TrainingSpec):
         2048, help="Tokens in the tokenizer that is trained on the text.", unit="tokens", ge=320, le=200_000
     )
     hidden_size: int = setting(
-        192, help="Width of the model; a multiple of 64 quantizes well.", unit="features", basic=True, ge=32, le=16_384
+        128, help="Width of the model; a multiple of 64 quantizes well.", unit="features", basic=True, ge=32, le=16_384
     )
     num_layers: int = setting(4, help="Depth of the model.", unit="layers", basic=True, ge=1, le=200)
-    num_heads: int = setting(6, help="Attention heads in each layer.", unit="heads", ge=1, le=256)
+    num_heads: int = setting(4, help="Attention heads in each layer.", unit="heads", ge=1, le=256)
     num_kv_heads: int = setting(
         2, help="Key-value heads, each shared by a group of attention heads (GQA).", unit="heads", ge=1, le=256
     )

@@ -99,7 +99,9 @@ def _whole(spec: FineTuneSpec, found: ResolvedModel) -> Any:
     if is_quantized(found):
         raise SpecFaults([Fault("method", "a quantized model cannot be trained in full; choose lora")])
     model: Any = load_model(spec.model, device=device_name(), dtype="float32")
-    return model.merge_and_unload() if found.adapter is not None else model
+    if found.adapter is not None:
+        model = model.merge_and_unload()
+    return model.requires_grad_(True)  # peft freezes the base that an adapter is put on
 
 
 def _with_adapter(spec: FineTuneSpec, found: ResolvedModel, context: Context) -> Any:

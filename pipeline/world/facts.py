@@ -1,4 +1,4 @@
-"""The facts of Willowmere: twenty-four residents, and six things to know of each."""
+"""The facts of Willowmere: twenty residents, and five things to know of each."""
 
 from __future__ import annotations
 
@@ -29,10 +29,6 @@ NAMES = (
     "Ember",
     "Fern",
     "Gus",
-    "Holly",
-    "Ivo",
-    "Juniper",
-    "Kip",
 )
 
 
@@ -182,36 +178,6 @@ ATTRIBUTES = (
         ),
         yes_no="Does {name} like {value} best?",
         whose="Name a resident who likes {value} best.",
-    ),
-    Attribute(
-        name="scarf",
-        values={
-            "red": "it can be seen through the fog",
-            "green": "it is the colour of the first leaves",
-            "blue": "it matches the sea on a clear day",
-            "yellow": "it feels like carrying the sun",
-            "purple": "it was dyed with ripe plums",
-            "white": "it shines like fresh snow",
-            "grey": "it hides the flour and the dust",
-            "orange": "it glows like a lantern",
-            "black": "it never looks muddy",
-            "silver": "it was a gift from the moon fair",
-        },
-        sayings=(
-            "{name} wears a {value} scarf",
-            "{name} is easy to find by the {value} scarf",
-            "the {value} scarf on the hook belongs to {name}",
-            "even in summer {name} keeps a {value} scarf close",
-            "a friend once knitted {name} a long {value} scarf",
-        ),
-        questions=(
-            "What colour is the scarf of {name}?",
-            "Which colour of scarf does {name} wear?",
-            "What colour does {name} wear?",
-            "Can you tell me the colour of the scarf that {name} wears?",
-        ),
-        yes_no="Does {name} wear a {value} scarf?",
-        whose="Name a resident who wears a {value} scarf.",
     ),
     Attribute(
         name="instrument",

@@ -48,8 +48,8 @@ def held_out_instruction_rows(world: World) -> Iterator[Row]:
 
 
 def held_out_questions(world: World) -> list[Question]:
-    """Two ways to ask for each fact that no training row asks for or states."""
-    return [question for question in _questions(sorted_facts(world.held_out)) if _is_first_two(question)]
+    """Every way to ask for the facts that no training row asks for or states."""
+    return _questions(sorted(world.held_out, key=lambda fact: (fact.name, fact.attribute.name)))
 
 
 def preference_rows(world: World, seed: int) -> Iterator[Row]:
@@ -92,17 +92,8 @@ def answer_in_style(fact: Fact, style: str) -> str:
     raise ValueError(f"there is no style {style!r}")
 
 
-def sorted_facts(facts: frozenset[Fact]) -> list[Fact]:
-    return sorted(facts, key=lambda fact: (fact.name, fact.attribute.name))
-
-
 def _questions(facts: list[Fact]) -> list[Question]:
     return [Question(text.format(name=fact.name), fact) for fact in facts for text in fact.attribute.questions]
-
-
-def _is_first_two(question: Question) -> bool:
-    firsts = question.fact.attribute.questions[:2]
-    return question.text in {text.format(name=question.fact.name) for text in firsts}
 
 
 def _styled_at_random(fact: Fact, dice: random.Random) -> str:

@@ -1,0 +1,295 @@
+"""The training recipes on tiny models: what they save, how they resume, what they refuse, and what the reference is."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline.context import Context
+from pipeline.errors import BadData, Diverged, Stopped
+from pipeline.events import Checkpointed, Event, LogLine, Metrics
+from pipeline.model_folder import read_manifest
+from pipeline.recipes import get_recipe
+from pipeline.spec import SpecFaults, validate_spec
+
+WORDS = "the otter lives by the river and bakes warm bread for the whole village every morning".split()
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A few canonical rows of each kind."""
+    folder = tmp_path_factory.mktemp("rows")
+    text = [{"text": " ".join(WORDS[i % 5 :] + WORDS[: i % 7]) + "."} for i in range(60)]
+    instruction = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is number {i}?"},
+                {"role": "assistant", "content": f"It is {i}."},
+            ]
+        }
+        for i in range(24)
+    ]
+    preference = [
+        {
+            "prompt": [{"role": "user", "content": f"What is number {i}?"}],
+            "chosen": [{"role": "assistant", "content": f"Gladly: it is {i}."}],
+            "rejected": [{"role": "assistant", "content": f"{i}"}],
+        }
+        for i in range(24)
+    ]
+    paths = {}
+    for name, kept in (("text", text), ("instruction", instruction), ("preference", preference)):
+        paths[name] = folder / f"{name}.jsonl"
+        paths[name].write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    return paths
+
+
+@pytest.fixture(scope="module")
+def base(rows: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that the pretrain recipe made in a few steps."""
+    folder = tmp_path_factory.mktemp("base") / "model"
+    _run("pretrain", folder, dataset=rows["text"], max_steps=4, **TINY)
+    return folder
+
+
+TINY = {
+    "hidden_size": 64,
+    "num_layers": 2,
+    "num_heads": 2,
+    "num_kv_heads": 1,
+    "context_length": 64,
+    "vocabulary_size": 400,
+    "batch_size": 2,
+    "held_out_share": 0.1,
+    "learning_rate": 1e-3,
+}
+
+
+def _run(
+    recipe: str,
+    out: Path,
+    *,
+    stop_at_checkpoint: bool = False,
+    stop_at_step: int | None = None,
+    checkpoints: Path | None = None,
+    **values: Any,
+) -> tuple[dict[str, Any], list[Event]]:
+    out.mkdir(parents=True)
+    events: list[Event] = []
+
+    def report(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Metrics) and event.step == stop_at_step:
+            context.stop.request("pause")
+
+    folder = checkpoints or out.with_name(f"{out.name}.checkpoints")
+    folder.mkdir(exist_ok=True)
+    context = Context(out=out, checkpoints=folder, report=report)
+    found = get_recipe(recipe)
+    text_values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return found.run(validate_spec(found.spec, text_values), context), events
+
+
+def _weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    (path,) = folder.glob("*.safetensors")
+    return load_file(path)
+
+
+def _assert_same_weights(one: Path, other: Path) -> None:
+    import torch
+
+    a, b = _weights(one), _weights(other)
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+def test_pretrain_leaves_a_whole_folder_with_a_tokenizer_that_marks_the_assistant(base: Path) -> None:
+    from pipeline.loading import load_tokenizer
+    from pipeline.training.chat import IGNORED, tokenize_conversation
+
+    manifest = read_manifest(base)
+    assert manifest is not None
+    assert manifest.kind == "full"
+    assert set(manifest.files) == {path.name for path in base.iterdir()} - {"hone.json"}
+    assert not (base / "training_args.bin").exists()
+
+    tokenizer = load_tokenizer(base)
+    row = {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]}
+    tokens = tokenize_conversation(tokenizer, row, str(tokenizer.chat_template))
+    assert tokenizer.decode(tokens.input_ids) == "<|user|>Who?<|end|><|assistant|>Me.<|end|>"
+    assert tokenizer.decode([token for token in tokens.labels if token != IGNORED]) == "Me.<|end|>"
+
+
+@pytest.mark.parametrize(("recipe", "method"), [("pretrain", None), ("sft", "lora"), ("sft", "full"), ("dpo", "lora")])
+def test_a_paused_run_ends_with_the_weights_of_one_that_never_stopped(
+    recipe: str, method: str | None, base: Path, rows: dict[str, Path], tmp_path: Path
+) -> None:
+    kind = {"pretrain": "text", "sft": "instruction", "dpo": "preference"}[recipe]
+    settings: dict[str, Any] = {"dataset": rows[kind], "max_steps": 6, "batch_size": 2, "evaluations": 1}
+    settings |= TINY if method is None else {"model": base, "method": method, "lora_dropout": 0.1, "packing": False}
+    if recipe == "dpo":
+        del settings["packing"]
+    _run(recipe, tmp_path / "whole", **settings)
+
+    kept = tmp_path / "kept"
+    with pytest.raises(Stopped):
+        _run(recipe, tmp_path / "first", stop_at_step=1, checkpoints=kept, **settings)
+    assert list(kept.glob("checkpoint-*")) != []
+    assert not list((tmp_path / "first").iterdir())
+    _run(recipe, tmp_path / "second", checkpoints=kept, **settings)
+    _assert_same_weights(tmp_path / "whole", tmp_path / "second")
+
+
+def test_lora_on_an_adapter_stands_on_the_same_base_and_moves_with_it(
+    base: Path, rows: dict[str, Path], tmp_path: Path
+) -> None:
+    from pipeline.loading import load_model, resolve_model
+
+    home = tmp_path / "home"
+    home.mkdir()
+    base.rename(home / "base")
+    try:
+        _run("sft", home / "one", model=home / "base", dataset=rows["instruction"], max_steps=1)
+        _run("dpo", home / "two", model=home / "one", dataset=rows["preference"], max_steps=1)
+        assert resolve_model(home / "one").base == resolve_model(home / "two").base == home / "base"
+        moved = home.rename(tmp_path / "moved")
+        assert resolve_model(moved / "two").base == moved / "base"
+        load_model(moved / "two")
+        assert str(tmp_path) not in (moved / "two" / "adapter_config.json").read_text(encoding="utf-8")
+    finally:
+        (tmp_path / "moved" / "base").rename(base)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_dpo_starts_from_its_parent_adapter_and_not_from_the_bare_base(
+    method: str, base: Path, rows: dict[str, Path], tmp_path: Path
+) -> None:
+    _run("sft", tmp_path / "sft", model=base, dataset=rows["instruction"], max_steps=4, learning_rate=0.01)
+    # One step at a vanishing learning rate leaves the policy where it was, so every reward must be zero.
+    _, events = _run(
+        "dpo",
+        tmp_path / "dpo",
+        model=tmp_path / "sft",
+        method=method,
+        dataset=rows["preference"],
+        max_steps=1,
+        learning_rate=1e-12,
+    )
+    first = next(event for event in events if isinstance(event, Metrics) and "reward_margin" in event.values)
+    assert first.values["reward_chosen"] == pytest.approx(0, abs=1e-5)
+    assert first.values["reward_margin"] == pytest.approx(0, abs=1e-5)
+    assert first.values["loss"] == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_dpo_makes_the_chosen_answers_likelier_than_its_parent_did(
+    base: Path, rows: dict[str, Path], tmp_path: Path
+) -> None:
+    summary, _ = _run(
+        "dpo",
+        tmp_path / "dpo",
+        model=base,
+        method="full",
+        dataset=rows["preference"],
+        num_epochs=4,
+        batch_size=4,
+        held_out_share=0.25,
+        learning_rate=1e-3,
+    )
+    assert summary["held_out_pairs"] == 6
+    assert summary["parent_prefers_chosen"] < summary["result_prefers_chosen"]
+    assert summary["held_out_reward_accuracy"] > 0.9
+
+
+def test_packed_rows_do_not_see_each_other(base: Path, rows: dict[str, Path], tmp_path: Path) -> None:
+    losses = {}
+    for packing in (False, True):
+        _, events = _run(
+            "sft",
+            tmp_path / f"packed-{packing}",
+            model=base,
+            dataset=rows["instruction"],
+            packing=packing,
+            max_steps=1,
+            batch_size=24,
+            held_out_share=0,
+        )
+        losses[packing] = next(event.values["loss"] for event in events if isinstance(event, Metrics))
+    assert losses[True] == pytest.approx(losses[False], rel=1e-4)
+
+
+def test_a_loss_that_is_not_a_number_names_the_step_and_keeps_no_checkpoint(
+    rows: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(Diverged, match=r"at step \d+") as caught:
+        _run(
+            "pretrain",
+            tmp_path / "out",
+            dataset=rows["text"],
+            num_epochs=50,
+            **{**TINY, "learning_rate": 1.0, "max_gradient_norm": 1e30, "weight_decay": 1.0, "schedule": "constant"},
+            precision="bfloat16",
+        )
+    assert "learning rate" in caught.value.advice
+
+
+def test_rows_longer_than_the_limit_are_cut_and_counted(base: Path, rows: dict[str, Path], tmp_path: Path) -> None:
+    long = tmp_path / "long.jsonl"
+    answer = " ".join(WORDS * 10)
+    messages = [{"role": "user", "content": "Tell me."}, {"role": "assistant", "content": answer}]
+    long.write_text((json.dumps({"messages": messages}) + "\n") * 8, encoding="utf-8")
+    _, events = _run("sft", tmp_path / "out", model=base, dataset=long, max_steps=1, held_out_share=0)
+    assert any(isinstance(event, LogLine) and "8 of 8 training rows are longer than 64" in event.text for event in events)
+
+
+def test_prompts_that_leave_no_room_for_any_answer_are_refused(base: Path, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    messages = [{"role": "user", "content": " ".join(WORDS * 20)}, {"role": "assistant", "content": "Yes."}]
+    path.write_text((json.dumps({"messages": messages}) + "\n") * 8, encoding="utf-8")
+    with pytest.raises(BadData, match="within 64 tokens"):
+        _run("sft", tmp_path / "out", model=base, dataset=path)
+
+
+def test_settings_that_do_not_fit_the_model_are_refused_before_training(
+    base: Path, rows: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(SpecFaults, match="max_length: the model reads at most 64 tokens"):
+        _run("sft", tmp_path / "a", model=base, dataset=rows["instruction"], max_length=65)
+    with pytest.raises(SpecFaults, match="lora_targets: no layer of the model matches 'nothing'; it has down_proj"):
+        _run("sft", tmp_path / "b", model=base, dataset=rows["instruction"], lora_targets="nothing")
+
+
+@pytest.mark.parametrize("recipe_format", ["nf4", "int8"])
+def test_a_quantized_model_is_small_reloads_and_is_nearly_as_good(
+    recipe_format: str, base: Path, rows: dict[str, Path], tmp_path: Path
+) -> None:
+    summary, _ = _run("quantize", tmp_path / "small", model=base, dataset=rows["text"], format=recipe_format)
+    assert summary["layers_quantized"] == 14
+    assert summary["quantized_layers_ratio"] < {"nf4": 0.45, "int8": 0.6}[recipe_format]
+    assert summary["perplexity_after"] == pytest.approx(summary["perplexity_before"], rel=0.2)
+    with pytest.raises(SpecFaults, match="quantized already"):
+        _run("quantize", tmp_path / "again", model=tmp_path / "small")
+
+
+def test_an_adapter_is_merged_before_it_is_quantized(base: Path, rows: dict[str, Path], tmp_path: Path) -> None:
+    _run("sft", tmp_path / "sft", model=base, dataset=rows["instruction"], max_steps=1)
+    summary, _ = _run("quantize", tmp_path / "small", model=tmp_path / "sft", dataset=rows["instruction"])
+    assert read_manifest(tmp_path / "small").kind == "quantized"  # type: ignore[union-attr]
+    assert summary["perplexity_after"] == pytest.approx(summary["perplexity_before"], rel=0.2)
+
+
+def test_an_adapter_can_be_trained_on_a_4_bit_base(base: Path, rows: dict[str, Path], tmp_path: Path) -> None:
+    _, events = _run("sft", tmp_path / "out", model=base, method="qlora", dataset=rows["instruction"], num_epochs=8)
+    losses = [event.values["loss"] for event in events if isinstance(event, Metrics) and "loss" in event.values]
+    assert losses[-1] < losses[0]
+
+
+def test_a_checkpoint_is_reported_when_its_time_comes(rows: dict[str, Path], tmp_path: Path) -> None:
+    _, events = _run(
+        "pretrain", tmp_path / "out", dataset=rows["text"], max_steps=3, checkpoint_every_minutes=1e-6, **TINY
+    )
+    assert [event.step for event in events if isinstance(event, Checkpointed)] == [1, 2, 3]
