@@ -17,7 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.errors import HoneError
-from store import jobs, users
+from store import fleet, jobs, users
 from store.database import reading, writing
 from store.schema import JobState
 from store.settings import Settings
@@ -147,7 +147,7 @@ def frame(document: str, page: Page, navigation: str) -> str:
 
 def read_status() -> BarStatus:
     with reading() as session:
-        workers = jobs.live_workers(session)
+        workers = fleet.live_workers(session)
         counts = jobs.count_by_state(session)
     return BarStatus(
         num_workers=len(workers),

@@ -25,9 +25,9 @@ from pipeline.events import Event, Failed, Finished, LogLine, Numbered, parse_li
 from pipeline.model_folder import ModelManifest, read_manifest
 from pipeline.recipes import get_recipe
 from pipeline.watchdog import kill_descendants
-from store import jobs
+from store import attempts, jobs
+from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import reading, writing
-from store.jobs import Claim, LostWorker, StaleAttempt
 from store.settings import settings
 from workers.devices import Device
 
@@ -133,7 +133,7 @@ class _Attempt:
             case Failed(kind=kind, message=message, advice=advice):
                 error = HoneError(message, advice)
                 error.kind = kind  # type: ignore[misc]
-                self._in_time(lambda: _write(jobs.fail, *place, error))
+                self._in_time(lambda: _write(attempts.fail, *place, error))
             case _ if self.lease.stop_requested is not None:
                 self._record_stop()
             case _:
@@ -142,12 +142,12 @@ class _Attempt:
     def _publish(self, summary: dict[str, object]) -> None:
         place = self.claim.job_id, self.claim.epoch
         if self.recipe.produces != "model":
-            self._in_time(lambda: _write(jobs.succeed, *place, summary=summary))
+            self._in_time(lambda: _write(attempts.succeed, *place, summary=summary))
             return
         manifest = read_manifest(self.out)
         if manifest is None:
             error = HoneError("The job ended without a whole model.", "Look at the log, then retry.")
-            self._in_time(lambda: _write(jobs.fail, *place, error))
+            self._in_time(lambda: _write(attempts.fail, *place, error))
             return
         folder = settings().models_folder / f"{self.claim.job_id}-{self.claim.epoch}"
         shutil.rmtree(folder, ignore_errors=True)
@@ -161,16 +161,16 @@ class _Attempt:
 
     def _register(self, summary: dict[str, object], folder: Path, manifest: ModelManifest) -> None:
         place = self.claim.job_id, self.claim.epoch
-        _write(jobs.succeed, *place, summary=summary, model_folder=folder.name, manifest=manifest)
+        _write(attempts.succeed, *place, summary=summary, model_folder=folder.name, manifest=manifest)
 
     def _record_stop(self) -> None:
         place = self.claim.job_id, self.claim.epoch
         with reading() as session:
             wish = jobs.get_job(session, self.claim.job_id).stop_requested or self.lease.stop_requested
         if wish == "cancel" or wish == "pause":
-            self._in_time(lambda: _write(jobs.stopped, *place, wish))
+            self._in_time(lambda: _write(attempts.stopped, *place, wish))
         else:
-            self._in_time(lambda: _write(jobs.release, *place))
+            self._in_time(lambda: _write(attempts.release, *place))
 
     def _record_death(self, exit_code: int) -> None:
         """The child died without a word: say what can be known from outside."""
@@ -184,7 +184,7 @@ class _Attempt:
             error = LostWorker(
                 f"The job's process ended with exit code {exit_code} and said nothing.", "Look at the last log lines."
             )
-        self._in_time(lambda: _write(jobs.lose, self.claim.job_id, self.claim.epoch, error))
+        self._in_time(lambda: _write(attempts.lose, self.claim.job_id, self.claim.epoch, error))
 
     def _in_time(self, operation: Callable[[], Result]) -> Result:
         """Try again while the database is away, as long as the lease may still be ours."""
@@ -231,7 +231,7 @@ class _Lease:
             asked_at = time.monotonic()
             try:
                 with writing() as session:
-                    wish = jobs.renew(session, self.claim.job_id, self.claim.epoch)
+                    wish = attempts.renew(session, self.claim.job_id, self.claim.epoch)
             except StaleAttempt as error:
                 if not self._ended.is_set():
                     self._lost = str(error)
@@ -261,7 +261,7 @@ class _EventRelay:
             return
         try:
             with writing() as session:
-                jobs.record_events(session, self.claim.job_id, self.claim.epoch, self._pending)
+                attempts.record_events(session, self.claim.job_id, self.claim.epoch, self._pending)
         except OperationalError as error:
             log.warning("Events of job %d wait for the database: %s", self.claim.job_id, error)
             return

@@ -10,7 +10,7 @@ import threading
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import jobs
+from store import attempts
 from store.database import writing
 from workers.queue import wake
 
@@ -31,7 +31,7 @@ def _sweep_forever() -> None:
     while True:
         try:
             with writing() as session:
-                num_waiting = jobs.sweep(session)
+                num_waiting = attempts.sweep(session)
         except SQLAlchemyError as error:
             log.warning("The database did not answer; sweeping again in %.0f s: %s", PERIOD_SECONDS, error)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import jobs
+from store import attempts, fleet
 from store.database import writing
 from store.settings import settings
 from workers.attempt import run_attempt
@@ -49,7 +49,7 @@ class Worker:
         try:
             while not self.shutting_down.is_set():
                 with writing() as session:
-                    claim = jobs.claim(session, worker_id=self.id, worker_name=self.name, device=device.name)
+                    claim = attempts.claim(session, worker_id=self.id, worker_name=self.name, device=device.name)
                 if claim is None:
                     return
                 log.info("Runs job %d (%s) on %s.", claim.job_id, claim.name, device.name)
@@ -63,7 +63,7 @@ class Worker:
             try:
                 with writing() as session:
                     devices: list[Any] = [asdict(device) for device in find_devices(settings().slots)]
-                    jobs.worker_beats(session, worker_id=self.id, name=self.name, slots=self.num_slots, devices=devices)
+                    fleet.beat(session, worker_id=self.id, name=self.name, slots=self.num_slots, devices=devices)
             except SQLAlchemyError as error:
                 log.warning("The database did not take the heartbeat: %s", error)
             if self.shutting_down.wait(HEARTBEAT_SECONDS):
@@ -72,7 +72,7 @@ class Worker:
     def leave(self) -> None:
         try:
             with writing() as session:
-                jobs.worker_leaves(session, self.id)
+                fleet.leave(session, self.id)
         except SQLAlchemyError as error:
             log.warning("The database was not told that this worker leaves: %s", error)
 

@@ -18,7 +18,7 @@ import redis
 from alembic import command
 from alembic.config import Config
 
-from store import database, jobs
+from store import attempts, database, jobs
 from store.database import reading, writing
 from store.schema import JobState
 from store.settings import settings
@@ -130,7 +130,7 @@ def test_the_schema_goes_up_and_down_on_postgresql(fleet: Path) -> None:
         command.downgrade(config, "base")
         command.upgrade(config, "head")
     with writing() as session:
-        assert jobs.sweep(session) == 0
+        assert attempts.sweep(session) == 0
 
 
 def _unprivileged_owner(folder: Path) -> int | None:

@@ -11,9 +11,9 @@ from sqlalchemy import update
 from pipeline.errors import BadSpec, OutOfMemory
 from pipeline.events import LogLine, Metrics, Numbered, Progress
 from pipeline.spec import SpecFaults
-from store import jobs
+from store import attempts, fleet, jobs
+from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import reading, writing
-from store.jobs import Claim, LostWorker, StaleAttempt
 from store.schema import Dataset, DatasetVersion, Job, JobState
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -41,7 +41,7 @@ def submit(text_id: int, **more: str) -> int:
 
 def claim() -> Claim | None:
     with writing() as session:
-        return jobs.claim(session, worker_id="w", worker_name="worker", device="CPU")
+        return attempts.claim(session, worker_id="w", worker_name="worker", device="CPU")
 
 
 def must_claim() -> Claim:
@@ -62,7 +62,7 @@ def let_lease_run_out(job_id: int) -> None:
 
 def sweep() -> int:
     with writing() as session:
-        return jobs.sweep(session)
+        return attempts.sweep(session)
 
 
 def test_the_same_key_gives_the_same_job(text_id: int) -> None:
@@ -114,7 +114,7 @@ def test_events_are_recorded_once_however_often_they_are_sent(text_id: int) -> N
     ]
     for _ in range(2):
         with writing() as session:
-            jobs.record_events(session, claimed.job_id, claimed.epoch, events)
+            attempts.record_events(session, claimed.job_id, claimed.epoch, events)
     with reading() as session:
         assert jobs.metrics(session, claimed.job_id) == {"loss": [(1, 2.5)]}
         assert [line.text for line in jobs.log_lines(session, claimed.job_id)] == ["hello"]
@@ -129,11 +129,11 @@ def test_an_attempt_that_was_taken_over_can_write_nothing(text_id: int) -> None:
     new = must_claim()
     assert new.epoch == old.epoch + 1
     with pytest.raises(StaleAttempt), writing() as session:
-        jobs.renew(session, job_id, old.epoch)
+        attempts.renew(session, job_id, old.epoch)
     with pytest.raises(StaleAttempt), writing() as session:
-        jobs.record_events(session, job_id, old.epoch, [Numbered(seq=1, event=LogLine(text="ghost"))])
+        attempts.record_events(session, job_id, old.epoch, [Numbered(seq=1, event=LogLine(text="ghost"))])
     with pytest.raises(StaleAttempt), writing() as session:
-        jobs.succeed(session, job_id, old.epoch, summary={})
+        attempts.succeed(session, job_id, old.epoch, summary={})
     assert state_of(job_id) == JobState.RUNNING
 
 
@@ -143,7 +143,7 @@ def test_after_a_resume_the_newer_value_of_a_step_counts(text_id: int) -> None:
         claimed = must_claim()
         with writing() as session:
             metric = Numbered(seq=1, event=Metrics(step=5, values={"loss": value}))
-            jobs.record_events(session, job_id, claimed.epoch, [metric])
+            attempts.record_events(session, job_id, claimed.epoch, [metric])
         let_lease_run_out(job_id)
         sweep()
     with reading() as session:
@@ -152,7 +152,7 @@ def test_after_a_resume_the_newer_value_of_a_step_counts(text_id: int) -> None:
 
 def test_a_job_that_keeps_dying_stops_with_a_reason(text_id: int) -> None:
     job_id = submit(text_id)
-    for _ in range(jobs.MOST_LOST_ATTEMPTS):
+    for _ in range(attempts.MOST_LOST_ATTEMPTS):
         must_claim()
         let_lease_run_out(job_id)
         sweep()
@@ -167,7 +167,7 @@ def test_a_lease_that_is_renewed_does_not_run_out(text_id: int) -> None:
     claimed = must_claim()
     let_lease_run_out(job_id)
     with writing() as session:
-        assert jobs.renew(session, job_id, claimed.epoch) is None
+        assert attempts.renew(session, job_id, claimed.epoch) is None
     assert sweep() == 0
     assert state_of(job_id) == JobState.RUNNING
 
@@ -188,9 +188,9 @@ def test_cancelling_a_running_job_reaches_its_worker_and_success_may_still_win(t
     with writing() as session:
         jobs.request_stop(session, job_id, "cancel")
     with writing() as session:
-        assert jobs.renew(session, job_id, claimed.epoch) == "cancel"
+        assert attempts.renew(session, job_id, claimed.epoch) == "cancel"
     with writing() as session:
-        jobs.succeed(session, job_id, claimed.epoch, summary={"loss": 1.0})
+        attempts.succeed(session, job_id, claimed.epoch, summary={"loss": 1.0})
     assert state_of(job_id) == JobState.SUCCEEDED
 
 
@@ -208,7 +208,7 @@ def test_a_failed_job_says_why_and_can_be_retried(text_id: int) -> None:
     job_id = submit(text_id)
     claimed = must_claim()
     with writing() as session:
-        jobs.fail(session, job_id, claimed.epoch, OutOfMemory("No memory.", "Halve the batch."))
+        attempts.fail(session, job_id, claimed.epoch, OutOfMemory("No memory.", "Halve the batch."))
     with reading() as session:
         job = jobs.load_job(session, job_id)
         assert (job.error_kind, job.error_message, job.error_advice) == (
@@ -237,13 +237,13 @@ def test_jobs_are_listed_running_first_then_waiting_then_newest(text_id: int) ->
 def test_a_worker_is_live_for_a_lease_after_its_heartbeat() -> None:
     for _ in range(2):
         with writing() as session:
-            jobs.worker_beats(session, worker_id="w", name="box", slots=1, devices=[])
+            fleet.beat(session, worker_id="w", name="box", slots=1, devices=[])
     with reading() as session:
-        assert [worker.name for worker in jobs.live_workers(session)] == ["box"]
+        assert [worker.name for worker in fleet.live_workers(session)] == ["box"]
     with writing() as session:
-        jobs.worker_leaves(session, "w")
+        fleet.leave(session, "w")
     with reading() as session:
-        assert not jobs.live_workers(session)
+        assert not fleet.live_workers(session)
 
 
 def test_the_database_clock_is_seconds_since_1970(text_id: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from store import jobs, tour, votes
+from store import fleet, jobs, tour, votes
 from store.database import reading
 from store.schema import JobState
 from webapp.shell import Page, html, on_load, page_header
@@ -42,7 +42,7 @@ def _read() -> list[Any]:
             running_card(running, jobs.count_by_state(session)[JobState.QUEUED], now),
             best_models_card(votes.names_of(session, ratings), ratings),
             votes_card(tour.votes_by_day(session), stand.num_votes),
-            workers_card(jobs.live_workers(session)),
+            workers_card(fleet.live_workers(session)),
         ]
     columns = f'<div class="h-columns h-even" style="--h-min:288px">{"".join(cards)}</div>'
     return [
