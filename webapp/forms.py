@@ -170,8 +170,12 @@ def draw(field: FormField, choices: Choices, value: Any) -> Component:
     """The component that asks one question, filled with `value`."""
     width = "h-full" if field.kind in ("model", "dataset") else None
     asked: dict[str, Any] = {
-        "label": field.label, "info": field.note, "elem_id": f"field-{field.name}", "elem_classes": width, "interactive": True
-    }  # fmt: skip
+        "label": field.label,
+        "info": field.note,
+        "elem_id": f"field-{field.name}",
+        "elem_classes": width,
+        "interactive": True,
+    }
     match field.kind:
         case "switch":
             return gr.Checkbox(value=bool(value), **asked)

@@ -116,11 +116,12 @@ def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
     def read_yaml(text: str) -> list[Any]:
         try:
             values = first_values(fields, Choices([], []), from_yaml(text, recipe.name, fields))
-            _validated(recipe, fields, [values[field.name] for field in fields])
+            given = [values[field.name] for field in fields]
+            _validated(recipe, fields, given)
         except HoneError as error:
             # The form keeps its last whole state: a choice that does not exist cannot be shown in it.
-            return [error_block(error), *[gr.skip()] * len(fields)]
-        return ["", *(values[field.name] for field in fields)]
+            return [error_block(error), error_block(error), *[gr.skip()] * len(fields)]
+        return ["", _preview(recipe, fields, given), *given]
 
     def write_yaml(*given: Any) -> str:
         return to_yaml(recipe.name, dict(zip((field.name for field in fields), given, strict=True)))
@@ -134,11 +135,11 @@ def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
             return error_block(error), ""
 
     gr.on(
-        [yaml_fault.change, *(answer.change for answer in answers)],
+        [answer.change for answer in answers],
         look, inputs=[yaml_fault, *answers], outputs=preview, trigger_mode="always_last", **_QUIET,
     )  # fmt: skip
     yaml_tab.select(write_yaml, inputs=answers, outputs=code, **_QUIET)
-    code.change(read_yaml, inputs=code, outputs=[yaml_fault, *answers], trigger_mode="always_last", **_QUIET)
+    code.change(read_yaml, inputs=code, outputs=[yaml_fault, preview, *answers], trigger_mode="always_last", **_QUIET)
     start.click(launch, inputs=[yaml_fault, name, *answers], outputs=[preview, address], api_visibility="private").then(
         None, inputs=address, js=_FOLLOW, api_visibility="private"
     )
