@@ -184,7 +184,7 @@ def _connect(header: gr.HTML, ballot: Ballot, board: Board) -> None:
             _voter(ballot, outcome),
             inputs=[ballot.battle_id, seconds],
             outputs=ballot.all,
-            js="(id, seconds) => [id, window.honeArena.seconds()]",
+            js="(id, seconds) => [id, window.honeArena?.seconds() ?? null]",
             **quick,
         ).success(None, js="() => document.getElementById('h-arena-next')?.focus()", **quick)
     board.reference.input(reference_changed, inputs=[board.reference], outputs=board.all, **quick)
@@ -194,7 +194,7 @@ def _connect(header: gr.HTML, ballot: Ballot, board: Board) -> None:
 
 
 _SHOW_ADDRESS = "(id) => { if (id) history.replaceState(history.state, '', '/arena?battle=' + id) }"
-_ANSWERS_SHOWN = "() => window.honeArena.answersShown()"
+_ANSWERS_SHOWN = "() => window.honeArena?.answersShown()"
 
 
 def _ballot_opened(ballot: Ballot, request: gr.Request) -> Updates:
