@@ -38,13 +38,14 @@ def _read() -> list[Any]:
     with reading() as session:
         found = models.list_models(session)
         drawn = family_tree(found, read_ratings(session)) if found else _invitation()
-    return [page_header("Models", f"{counted(len(found), 'model')}, each under the one it was made from."), drawn]
+    sub = f"{counted(len(found), 'model')}, each under the one it was made from." if found else ""
+    return [page_header("Models", sub), drawn]
 
 
 def _invitation() -> str:
     return empty_state(
-        "No model yet: the first base model is being pre-trained, or register one of your own below.",
-        link_button("See the jobs", "/jobs"),
+        "No model yet. The first one comes from pre-training a small base, or is registered below.",
+        link_button("Pre-train a base", "/train?recipe=pretrain", "primary"),
     )
 
 
