@@ -19,8 +19,9 @@ class SftSpec(FineTuneSpec):
         help="Conversations to learn from; the assistant's turns are what is trained.", basic=True, min_length=1
     )
     num_epochs: float = setting(
-        4.0, help="How many times the training rows are gone through.", unit="epochs", basic=True, gt=0, le=1000
+        6.0, help="How many times the training rows are gone through.", unit="epochs", basic=True, gt=0, le=1000
     )
+    batch_size: int = setting(4, help="Sequences that the device computes at once.", unit="sequences", ge=1, le=4096)
     learning_rate: float = setting(
         0.0,
         help="Peak step size of the optimizer; 0 chooses one for the method and the model's size.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.context import Context
 from pipeline.loading import (
@@ -25,12 +25,17 @@ from pipeline.training.settings import FineTuneSpec
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-LEARNING_RATE_AT_100M = {"lora": 2e-4, "qlora": 2e-4, "full": 2e-5}
-"""Peak learning rates that suit models of 100 million weights and more; smaller models take larger steps."""
+Method = Literal["lora", "full", "qlora"]
+
+LARGE = 100_000_000
+"""From this many weights on, a model counts as large: adapters by default, and no larger steps than the usual."""
+
+LEARNING_RATE_OF_LARGE: dict[Method, float] = {"lora": 2e-4, "qlora": 2e-4, "full": 2e-5}
+"""Peak learning rates that suit large models; smaller ones take larger steps, most of all when trained in full."""
 
 MOST_TOKENS_BY_DEFAULT = 2048
 
-LARGEST_LEARNING_RATE = {"lora": 3e-3, "qlora": 3e-3, "full": 1e-3}
+LARGEST_LEARNING_RATE: dict[Method, float] = {"lora": 3e-3, "qlora": 3e-3, "full": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def make_trainee(spec: FineTuneSpec, context: Context) -> Trainee:
     """
     found = resolve_model(spec.model)
     tokenizer = load_tokenizer(spec.model)
-    if spec.method == "full":
+    if method_for(spec, found) == "full":
         model, base = _whole(spec, found), None
     else:
         model, base = _with_adapter(spec, found, context), found.base
@@ -88,10 +93,20 @@ def learning_rate_for(spec: FineTuneSpec, model: Any, context: Context, *, scale
     """The peak learning rate: what was asked for, or else one that suits the method and the model's size."""
     if spec.learning_rate:
         return spec.learning_rate
-    shrink = (1e8 / num_parameters(model)) ** 0.5
-    rate = scale * min(LARGEST_LEARNING_RATE[spec.method], LEARNING_RATE_AT_100M[spec.method] * max(1.0, shrink))
-    context.log(f"Learning rate {rate:.2g}, chosen for {spec.method} on {num_parameters(model):,} weights.")
+    method = method_for(spec, resolve_model(spec.model))
+    shrink = max(1.0, LARGE / num_parameters(model)) ** (1.0 if method == "full" else 0.5)
+    rate = scale * min(LARGEST_LEARNING_RATE[method], LEARNING_RATE_OF_LARGE[method] * shrink)
+    context.log(f"Learning rate {rate:.2g}, chosen for {method} on {num_parameters(model):,} weights.")
     return rate
+
+
+def method_for(spec: FineTuneSpec, found: ResolvedModel) -> Method:
+    """The method asked for; for auto, full where the model is whole, known and small, and lora elsewhere."""
+    if spec.method != "auto":
+        return spec.method
+    manifest = found.manifest
+    is_small = manifest is not None and manifest.kind == "full" and manifest.num_parameters < LARGE
+    return "full" if is_small else "lora"
 
 
 def _whole(spec: FineTuneSpec, found: ResolvedModel) -> Any:

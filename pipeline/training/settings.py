@@ -58,9 +58,10 @@ class FineTuneSpec(TrainingSpec):
     model: Annotated[str, ModelRef()] = setting(
         help="The model to start from: one of yours, a local folder or a Hugging Face id.", basic=True, min_length=1
     )
-    method: Literal["lora", "full", "qlora"] = setting(
-        "lora",
-        help="Train a small adapter (lora), every weight (full), or an adapter on a 4-bit base (qlora).",
+    method: Literal["auto", "lora", "full", "qlora"] = setting(
+        "auto",
+        help="Train a small adapter (lora), every weight (full), or an adapter on a 4-bit base (qlora); auto trains "
+        "every weight of a whole model of yours under 100 million weights, and an adapter on any other.",
         basic=True,
     )
     max_length: int = setting(

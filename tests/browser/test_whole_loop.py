@@ -106,9 +106,7 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     # 7. Train on these votes: a dataset, a DPO form on it, and one more model in the arena.
     page.get_by_role("button", name="Make the dataset and set up DPO").click()
     page.wait_for_url("**/train?recipe=dpo**")
-    open_all_settings(page)
-    page.get_by_label("Max steps").fill("4")
-    page.get_by_label("Name", exact=True).fill("willow-votes")
+    page.get_by_placeholder("dpo-…").fill("willow-votes")
     page.get_by_role("button", name="Start").last.click()
     page.wait_for_url("**/job?id=*")
     wait_for_job(page, page.url.removeprefix(hone.address), minutes=4)
@@ -155,15 +153,11 @@ def launch(page: Page, recipe: str, name: str, verb: str, *, model: str, dataset
     """Fill the form from its address, name the job, and press the button twice, as impatient people do."""
     chosen = f"&dataset=dataset:{dataset_id(dataset)}" if dataset else ""
     page.goto(f"/train?recipe={recipe}&model=model:{model_id(model)}{chosen}")
-    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_placeholder(f"{recipe}-…").fill(name)
     button = page.locator("button.primary", has_text=re.compile(f"^{verb}"))
     button.dblclick()
     page.wait_for_url("**/job?id=*")
     expect(page.get_by_text(name).first).to_be_visible()
-
-
-def open_all_settings(page: Page) -> None:
-    page.get_by_role("button", name=re.compile("All settings")).click()
 
 
 def wait_for_job(page: Page, address: str, *, minutes: float) -> None:
