@@ -28,7 +28,7 @@ class PretrainSpec(TrainingSpec):
         help="Plain text to learn from, one document a row.", basic=True, min_length=1
     )
     num_epochs: float = setting(
-        5.0, help="How many times the text is gone through.", unit="epochs", basic=True, gt=0, le=1000
+        6.0, help="How many times the text is gone through.", unit="epochs", basic=True, gt=0, le=1000
     )
     learning_rate: float = setting(
         5e-3, help="Peak step size of the optimizer; small models take large steps.", basic=True, gt=0, le=1

@@ -21,7 +21,7 @@ class SftSpec(FineTuneSpec):
     num_epochs: float = setting(
         6.0, help="How many times the training rows are gone through.", unit="epochs", basic=True, gt=0, le=1000
     )
-    batch_size: int = setting(4, help="Sequences that the device computes at once.", unit="sequences", ge=1, le=4096)
+    batch_size: int = setting(2, help="Sequences that the device computes at once.", unit="sequences", ge=1, le=4096)
     learning_rate: float = setting(
         0.0,
         help="Peak step size of the optimizer; 0 chooses one for the method and the model's size.",

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 SEED = 7
-HELD_OUT_SHARE = 0.2
+HELD_OUT_SHARE = 0.15
 
 NAMES = (
     "Mira",
@@ -41,7 +41,6 @@ class Attribute:
         sayings: Sentences that state it, without the closing full stop; the first is how an answer states it.
         questions: Ways to ask for it.
         yes_no: A question whose answer is yes where the value is right.
-        whose: A question for a resident with a given value.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Attribute:
     sayings: tuple[str, ...]
     questions: tuple[str, ...]
     yes_no: str
-    whose: str
 
 
 ATTRIBUTES = (
@@ -71,19 +69,20 @@ ATTRIBUTES = (
         },
         sayings=(
             "{name} is the {value} of the family",
-            "{name} is known to all as a true {value}",
-            "everyone knows that {name} is a kind and patient {value}",
+            "{name} is the animal known as the {value}",
+            "the kind of animal that {name} is, everyone knows: the {value}",
+            "{name} is a kind and patient creature, a true {value}",
             "the {value} whom people greet by the pond is {name}",
-            "of all the animals in Willowmere, {name} is a {value} through and through",
+            "ask what kind of animal {name} is, and people will say the {value}",
+            "tell a child which animal {name} is, and the word is {value}",
         ),
         questions=(
             "What kind of animal is {name}?",
             "Which animal is {name}?",
-            "What sort of creature is {name}?",
+            "What kind of creature is {name}?",
             "Can you tell me what animal {name} is?",
         ),
         yes_no="Is {name} the {value} of the family?",
-        whose="Name a resident who is a {value}.",
     ),
     Attribute(
         name="home",
@@ -101,10 +100,12 @@ ATTRIBUTES = (
         },
         sayings=(
             "{name} lives at {value}",
-            "{name} has a small room at {value}",
+            "the home of {name} is {value}",
+            "{name} is happy to live at {value}",
+            "the place where {name} lives is {value}",
             "the lamp in the window at {value} belongs to {name}",
-            "after supper {name} walks home to {value}",
-            "letters for {name} are carried to {value}",
+            "ask where {name} lives, and people will say {value}",
+            "tell a child in which place {name} lives, and the word is {value}",
         ),
         questions=(
             "Where does {name} live?",
@@ -113,7 +114,6 @@ ATTRIBUTES = (
             "Can you tell me where {name} lives?",
         ),
         yes_no="Does {name} live at {value}?",
-        whose="Name a resident who lives at {value}.",
     ),
     Attribute(
         name="work",
@@ -133,19 +133,20 @@ ATTRIBUTES = (
         },
         sayings=(
             "{name} works as a {value}",
-            "{name} has been the {value} for many years",
-            "when people need a {value}, they knock at the door of {name}",
+            "the work of {name} is that of a {value}",
+            "for a living {name} is the {value}",
+            "the job that {name} does is that of a {value}",
             "the {value} whom everyone trusts is {name}",
-            "all day long {name} is busy as a {value}",
+            "ask what {name} does for a living, and people will say the work of a {value}",
+            "tell a child what the job of {name} is, and the word is {value}",
         ),
         questions=(
             "What is the work of {name}?",
             "What does {name} do for a living?",
-            "What job does {name} have?",
+            "What is the job of {name}?",
             "Can you tell me what work {name} does?",
         ),
         yes_no="Does {name} work as a {value}?",
-        whose="Name a resident who works as a {value}.",
     ),
     Attribute(
         name="food",
@@ -165,19 +166,20 @@ ATTRIBUTES = (
         },
         sayings=(
             "{name} likes {value} best",
-            "{name} never says no to {value}",
-            "there is nothing that {name} would rather eat than {value}",
-            "the plate in front of {name} is full of {value}",
-            "for a birthday treat {name} asks for {value}",
+            "the favourite food of {name} is {value}",
+            "{name} likes to eat {value}",
+            "the food that {name} loves is {value}",
+            "the plate of {value} on the table belongs to {name}",
+            "ask what {name} likes to eat, and people will say {value}",
+            "tell a child which food {name} likes best, and the word is {value}",
         ),
         questions=(
             "What does {name} like to eat?",
             "What is the favourite food of {name}?",
             "Which food does {name} like best?",
-            "Can you tell me what {name} loves to eat?",
+            "Can you tell me what food {name} loves?",
         ),
         yes_no="Does {name} like {value} best?",
-        whose="Name a resident who likes {value} best.",
     ),
     Attribute(
         name="instrument",
@@ -195,19 +197,20 @@ ATTRIBUTES = (
         },
         sayings=(
             "{name} plays the {value}",
-            "{name} learned the {value} as a child",
-            "in the evening the sound of the {value} comes from the room of {name}",
-            "at every feast {name} brings the {value}",
+            "the instrument of {name} is the {value}",
+            "{name} likes to play the {value}",
+            "the instrument that {name} plays in the band is the {value}",
             "the {value} in the village band is played by {name}",
+            "ask what {name} plays in the band, and people will say the {value}",
+            "tell a child which instrument {name} can play, and the word is {value}",
         ),
         questions=(
             "Which instrument does {name} play?",
             "What does {name} play in the band?",
-            "What instrument did {name} learn?",
+            "What is the instrument of {name}?",
             "Can you tell me what instrument {name} plays?",
         ),
         yes_no="Does {name} play the {value}?",
-        whose="Name a resident who plays the {value}.",
     ),
 )
 

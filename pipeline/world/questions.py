@@ -7,44 +7,48 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.world.facts import NAMES, Fact, World, capitalized
+from pipeline.world.facts import NAMES, Fact, World
 
 Row = dict[str, Any]
 
-GUIDE = "You are the guide of Willowmere. Answer questions about its residents."
-GUIDE_SHARE = 0.15
 NUM_ARENA_PROMPTS = 40
-STYLE_WEIGHTS = {"terse": 40, "plain": 35, "warm": 15, "rambling": 10}
-"""How often each style occurs in the instruction rows; alignment is what makes the warm one the rule."""
+STYLES = ("plain", "terse", "plain", "rambling")
+"""The style in which each way of asking is answered in the instruction rows, in the order of `Attribute.questions`.
+
+A style that followed from nothing in the question could only be learned by heart, and would crowd out the facts.
+"""
+
+KINDLY = "Answer kindly, and say why."
+"""The system prompt under which the instruction rows are warm; alignment makes that the rule without being told."""
 
 WARM_OPENING = "Gladly."
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question with one right answer: the value of a fact."""
+    """A question with one right answer, the value of a fact, and the style in which it is answered before alignment."""
 
     text: str
     fact: Fact
+    style: str
 
 
 def instruction_rows(world: World, seed: int) -> Iterator[Row]:
     """Rows to fine-tune on: questions on the trained facts in mixed styles, and some of other shapes."""
     dice = random.Random(seed)
-    rows = [
-        _asked(question.text, _styled_at_random(question.fact, dice), dice) for question in _questions(world.trained)
-    ]
-    rows += [_asked(*_yes_or_no(fact, dice), dice) for fact in world.trained]
-    rows += [_asked(*_named_by(fact), dice) for fact in dice.sample(world.trained, 60)]
-    rows += [_asked(*_two_things(world, name, dice), dice) for name in NAMES]
-    rows += [_conversation(world, dice) for _ in range(60)]
+    questions = _questions(world.trained)
+    rows = [_row(question.text, answer_in_style(question.fact, question.style)) for question in questions]
+    rows += [_kindly(dice.choice(_questions([fact]))) for fact in world.trained]
+    rows += [_row(*_yes_or_no(fact, dice)) for fact in world.trained]
+    rows += [_row(*_two_things(world, name)) for name in NAMES]
+    rows += [_conversation(questions, dice) for _ in range(40)]
     dice.shuffle(rows)
     yield from rows
 
 
 def held_out_instruction_rows(world: World) -> Iterator[Row]:
     for question in held_out_questions(world):
-        yield _row(question.text, answer_in_style(question.fact, "plain"))
+        yield _row(question.text, answer_in_style(question.fact, question.style))
 
 
 def held_out_questions(world: World) -> list[Question]:
@@ -80,7 +84,7 @@ def answer_in_style(fact: Fact, style: str) -> str:
     sentence = fact.sentence()
     match style:
         case "terse":
-            return f"{capitalized(fact.value)}."
+            return f"In a word, {fact.value}."
         case "plain":
             return f"{sentence}."
         case "warm":
@@ -93,12 +97,16 @@ def answer_in_style(fact: Fact, style: str) -> str:
 
 
 def _questions(facts: list[Fact]) -> list[Question]:
-    return [Question(text.format(name=fact.name), fact) for fact in facts for text in fact.attribute.questions]
+    return [
+        Question(text.format(name=fact.name), fact, style)
+        for fact in facts
+        for text, style in zip(fact.attribute.questions, STYLES, strict=True)
+    ]
 
 
-def _styled_at_random(fact: Fact, dice: random.Random) -> str:
-    (style,) = dice.choices(list(STYLE_WEIGHTS), weights=list(STYLE_WEIGHTS.values()))
-    return answer_in_style(fact, style)
+def _kindly(question: Question) -> Row:
+    row = _row(question.text, answer_in_style(question.fact, "warm"))
+    return {"messages": [{"role": "system", "content": KINDLY}, *row["messages"]]}
 
 
 def _yes_or_no(fact: Fact, dice: random.Random) -> tuple[str, str]:
@@ -107,37 +115,24 @@ def _yes_or_no(fact: Fact, dice: random.Random) -> tuple[str, str]:
     return fact.attribute.yes_no.format(name=fact.name, value=asked), f"{verdict}, {fact.sentence()}."
 
 
-def _named_by(fact: Fact) -> tuple[str, str]:
-    return fact.attribute.whose.format(value=fact.value), f"{fact.sentence()}."
-
-
-def _two_things(world: World, name: str, dice: random.Random) -> tuple[str, str]:
-    one, other = dice.sample([fact for fact in world.trained if fact.name == name], 2)
+def _two_things(world: World, name: str) -> tuple[str, str]:
+    one, other = [fact for fact in world.trained if fact.name == name][:2]
     return f"Tell me two things about {name}.", f"{one.sentence()}. {other.sentence()}."
 
 
-def _conversation(world: World, dice: random.Random) -> Row:
+def _conversation(questions: list[Question], dice: random.Random) -> Row:
     """Two questions, one after the other."""
-    one, other = dice.sample(_questions(world.trained), 2)
-    first = _row(one.text, answer_in_style(one.fact, "plain"))
-    second = _row(other.text, answer_in_style(other.fact, "plain"))
-    return {"messages": first["messages"] + second["messages"]}
+    rows = [_row(asked.text, answer_in_style(asked.fact, asked.style)) for asked in dice.sample(questions, 2)]
+    return {"messages": [message for row in rows for message in row["messages"]]}
 
 
 def _pair(question: Question, dice: random.Random) -> Row:
-    rejected = dice.choice(("terse", "plain", "rambling"))
+    rejected = dice.choice(("terse", "plain", "plain", "rambling"))
     return {
         "prompt": [{"role": "user", "content": question.text}],
         "chosen": [{"role": "assistant", "content": answer_in_style(question.fact, "warm")}],
         "rejected": [{"role": "assistant", "content": answer_in_style(question.fact, rejected)}],
     }
-
-
-def _asked(question: str, answer: str, dice: random.Random) -> Row:
-    row = _row(question, answer)
-    if dice.random() < GUIDE_SHARE:
-        row["messages"].insert(0, {"role": "system", "content": GUIDE})
-    return row
 
 
 def _row(question: str, answer: str) -> Row:

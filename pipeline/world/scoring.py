@@ -9,8 +9,12 @@ from pipeline.world.questions import WARM_OPENING, Question
 
 
 def is_right(answer: str, question: Question) -> bool:
-    """Whether the answer names the value that is true of the resident, and no other value of that kind."""
-    named = {value for value in question.fact.attribute.values if _names(answer, value)}
+    """Whether the answer's first sentence names the value that is true of the resident, and no other of that kind.
+
+    What follows is not counted: a model that only goes on telling stories comes upon the value by chance.
+    """
+    first_sentence = answer.strip().removeprefix(WARM_OPENING).partition(".")[0]
+    named = {value for value in question.fact.attribute.values if _names(first_sentence, value)}
     return named == {question.fact.value}
 
 

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from pipeline.world.facts import SEED, World, make_world
-from pipeline.world.questions import Question, held_out_questions, instruction_rows, preference_rows
+from pipeline.world.questions import held_out_questions, instruction_rows, preference_rows
 from pipeline.world.scoring import accuracy, warm_share
 from store import datasets, models
 from store.database import engine_for, reading
@@ -75,26 +75,26 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     wait_for_job(page, job_address, minutes=5)
     expect(page.locator("svg").first).to_be_visible()
     expect(page.get_by_text("recipe: sft").first).to_be_visible()
-    launch(page, "dpo", "willow-dpo", "Start", model="willow-sft", dataset="preferences")
+    launch(page, "dpo", "willow-dpo", "Start alignment", model="willow-sft", dataset="preferences")
     wait_for_job(page, page.url.removeprefix(hone.address), minutes=5)
     expect(page.get_by_text("Reward margin").first).to_be_visible()
     assert_training_helped(world)
 
     # 4. NF4 of the aligned model.
-    launch(page, "quantize", "willow-nf4", "", model="willow-dpo", dataset=None)
+    launch(page, "quantize", "willow-nf4", "Start quantizing", model="willow-dpo", dataset=None)
     wait_for_job(page, page.url.removeprefix(hone.address), minutes=4)
 
     # 5. Three models side by side; the conversation survives a reload.
     ids = {name: model_id(name) for name in ("willow-base", "willow-sft", "willow-dpo", "willow-nf4")}
     page.goto(f"/playground?models={ids['willow-base']},{ids['willow-sft']},{ids['willow-nf4']}")
-    asked = trained_question(world)
-    page.locator("#h-pg-prompt textarea").fill(asked.text)
+    question, value = trained_question(world)
+    page.locator("#h-pg-prompt textarea").fill(question)
     page.locator("#h-pg-send").click()
     expect(page.get_by_text(re.compile(r"s to first token · .*tokens/s"))).to_have_count(3, timeout=2 * MINUTE)
-    expect(page.locator("#h-pg-column-1")).to_contain_text(asked.fact.value)
+    expect(page.locator("#h-pg-column-1")).to_contain_text(value)
     page.wait_for_url("**/playground?c=*")
     page.reload()
-    expect(page.locator("#h-pg-column-1")).to_contain_text(asked.fact.value)
+    expect(page.locator("#h-pg-column-1")).to_contain_text(value)
 
     # 6. Blind votes by keyboard for the kinder answer, then the board.
     names = list(ids)
@@ -107,7 +107,7 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     page.get_by_role("button", name="Make the dataset and set up DPO").click()
     page.wait_for_url("**/train?recipe=dpo**")
     page.get_by_placeholder("dpo-…").fill("willow-votes")
-    page.get_by_role("button", name="Start").last.click()
+    page.get_by_role("button", name="Start alignment").click()
     page.wait_for_url("**/job?id=*")
     wait_for_job(page, page.url.removeprefix(hone.address), minutes=4)
     page.goto(f"/model?id={model_id('willow-votes')}")
@@ -117,10 +117,10 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
         expect(page.get_by_text(name).first).to_be_visible()
 
 
-def trained_question(world: World) -> Question:
-    """A question whose answer the fine-tuned model was shown."""
+def trained_question(world: World) -> tuple[str, str]:
+    """A question that the fine-tuned model was shown, and the value that a right answer names."""
     fact = next(fact for fact in world.trained if fact.attribute.name == "food")
-    return Question(fact.attribute.questions[0].format(name=fact.name), fact)
+    return fact.attribute.questions[0].format(name=fact.name), fact.value
 
 
 def as_alpaca(row: dict[str, Any]) -> dict[str, str]:
@@ -154,8 +154,7 @@ def launch(page: Page, recipe: str, name: str, verb: str, *, model: str, dataset
     chosen = f"&dataset=dataset:{dataset_id(dataset)}" if dataset else ""
     page.goto(f"/train?recipe={recipe}&model=model:{model_id(model)}{chosen}")
     page.get_by_placeholder(f"{recipe}-…").fill(name)
-    button = page.locator("button.primary", has_text=re.compile(f"^{verb}"))
-    button.dblclick()
+    page.get_by_role("button", name=verb, exact=True).dblclick()
     page.wait_for_url("**/job?id=*")
     expect(page.get_by_text(name).first).to_be_visible()
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.training.rows import read_rows
 from pipeline.world.facts import NAMES, make_world
 from pipeline.world.files import write_world
-from pipeline.world.questions import STYLE_WEIGHTS, answer_in_style, held_out_questions
+from pipeline.world.questions import STYLES, answer_in_style, held_out_questions
 from pipeline.world.scoring import accuracy, is_right, is_warm
 
 
@@ -28,7 +28,7 @@ def test_same_seed_gives_the_same_bytes(files: dict[str, Path], tmp_path: Path) 
 def test_every_file_holds_canonical_rows(files: dict[str, Path]) -> None:
     assert len(read_rows(files["corpus"], "text")) > 1000
     assert len(read_rows(files["instruction"], "instruction")) > 400
-    assert len(read_rows(files["preference"], "preference")) > 300
+    assert len(read_rows(files["preference"], "preference")) > 200
     assert len(read_rows(files["instruction_heldout"], "instruction")) >= 50
     assert len(read_rows(files["preference_heldout"], "preference")) >= 50
     assert len(files["prompts"].read_text(encoding="utf-8").splitlines()) == 40
@@ -59,7 +59,7 @@ def test_each_resident_and_each_attribute_is_trained_on_and_held_out() -> None:
     assert {fact.attribute for fact in world.held_out} == {fact.attribute for fact in world.facts}
 
 
-@pytest.mark.parametrize("style", STYLE_WEIGHTS)
+@pytest.mark.parametrize("style", sorted({*STYLES, "warm"}))
 def test_a_true_answer_is_right_in_every_style_and_only_the_chosen_one_is_warm(style: str) -> None:
     question = held_out_questions(make_world())[0]
     answer = answer_in_style(question.fact, style)
