@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pipeline.context import Context
 from pipeline.errors import BadData, Diverged, Stopped
 from pipeline.events import Checkpointed, Event, LogLine, Metrics
@@ -15,7 +16,8 @@ from pipeline.model_folder import read_manifest
 from pipeline.recipes import get_recipe
 from pipeline.spec import SpecFaults, validate_spec
 
-WORDS = "the otter lives by the river and bakes warm bread for the whole village every morning".split()
+SENTENCE = "the otter lives by the river and bakes warm bread for the whole village every morning"
+WORDS = SENTENCE.split()
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +245,9 @@ def test_rows_longer_than_the_limit_are_cut_and_counted(base: Path, rows: dict[s
     messages = [{"role": "user", "content": "Tell me."}, {"role": "assistant", "content": answer}]
     long.write_text((json.dumps({"messages": messages}) + "\n") * 8, encoding="utf-8")
     _, events = _run("sft", tmp_path / "out", model=base, dataset=long, max_steps=1, held_out_share=0)
-    assert any(isinstance(event, LogLine) and "8 of 8 training rows are longer than 64" in event.text for event in events)
+    assert any(
+        isinstance(event, LogLine) and "8 of 8 training rows are longer than 64" in event.text for event in events
+    )
 
 
 def test_prompts_that_leave_no_room_for_any_answer_are_refused(base: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pipeline.errors import BadData
 from pipeline.training.rows import read_rows, split_rows
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from pipeline.training.rows import read_rows
 from pipeline.world.facts import NAMES, make_world
 from pipeline.world.files import write_world
