@@ -4,7 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: up test check lint pictures bench clean
+# make tour    walk the whole product in a browser, from the first start to a model trained on votes
+.PHONY: up test tour check lint pictures bench clean
 
 up:
 	@$(PYTHON) scripts/install.py
@@ -12,6 +13,9 @@ up:
 
 test: .dev
 	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest
+
+tour: .dev
+	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -m tour -s tests/browser
 
 check: lint test
 
@@ -24,7 +28,8 @@ pictures: .dev
 	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python scripts/pictures.py
 
 bench: .dev
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.training
+	@$(BIN)/python -m bench.generation
 
 .PHONY: .dev
 .dev:

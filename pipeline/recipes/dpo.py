@@ -49,6 +49,12 @@ class DpoSpec(FineTuneSpec):
         0.1, help="How strongly the model is held to its parent: higher stays closer.", basic=True, gt=0, le=10
     )
     loss_type: LossType = setting("sigmoid", help="The loss, by TRL's name; sigmoid is the DPO of the paper.")
+    chosen_weight: float = setting(
+        1.0,
+        help="Weight of the chosen answers' own likelihood beside that loss (RPO), which keeps them likely; 0 is plain DPO.",
+        ge=0,
+        le=100,
+    )
 
 
 def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
@@ -96,7 +102,8 @@ def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
             learning_rate=learning_rate_for(spec, model, context, scale=LEARNING_RATE_SCALE),
             max_length=trainee.max_length,
             beta=spec.beta,
-            loss_type=[spec.loss_type],
+            loss_type=[spec.loss_type, "sft"] if spec.chosen_weight else [spec.loss_type],
+            loss_weights=[1.0, spec.chosen_weight] if spec.chosen_weight else [1.0],
         ),
         train_dataset=_as_dataset(pairs),
         eval_dataset=_as_dataset(held_out_pairs) if held_out_pairs else None,

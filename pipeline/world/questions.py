@@ -12,7 +12,7 @@ from pipeline.world.facts import NAMES, Fact, World
 Row = dict[str, Any]
 
 NUM_ARENA_PROMPTS = 40
-STYLES = ("plain", "terse", "plain", "rambling")
+STYLES = ("plain", "terse", "warm", "rambling")
 """The style in which each way of asking is answered in the instruction rows, in the order of `Attribute.questions`.
 
 A style that followed from nothing in the question could only be learned by heart, and would crowd out the facts.

@@ -18,6 +18,11 @@ def is_right(answer: str, question: Question) -> bool:
     return named == {question.fact.value}
 
 
+def is_on_topic(answer: str, question: Question) -> bool:
+    """Whether the answer names a value of the kind that was asked for, be it the right one or not."""
+    return any(_names(answer, value) for value in question.fact.attribute.values)
+
+
 def is_warm(answer: str) -> bool:
     """Whether the answer is in the chosen style of the preference rows: it opens kindly and gives a reason."""
     return answer.strip().startswith(WARM_OPENING) and " because " in answer
@@ -26,6 +31,10 @@ def is_warm(answer: str) -> bool:
 def accuracy(answers: Sequence[str], questions: Sequence[Question]) -> float:
     """Share of right answers; `answers[i]` is to `questions[i]`."""
     return sum(map(is_right, answers, questions)) / len(questions)
+
+
+def on_topic_share(answers: Sequence[str], questions: Sequence[Question]) -> float:
+    return sum(map(is_on_topic, answers, questions)) / len(questions)
 
 
 def warm_share(answers: Sequence[str]) -> float:
