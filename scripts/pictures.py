@@ -1,7 +1,7 @@
 """Take the pictures that the README and the docs show, from a Hone that runs: wide and light, and narrow and dark.
 
-    make pictures                 of http://127.0.0.1:7861
-    python scripts/pictures.py ADDRESS
+make pictures                 of http://127.0.0.1:7861
+python scripts/pictures.py ADDRESS
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class DpoSpec(FineTuneSpec):
     loss_type: LossType = setting("sigmoid", help="The loss, by TRL's name; sigmoid is the DPO of the paper.")
     chosen_weight: float = setting(
         1.0,
-        help="Weight of the chosen answers' own likelihood beside that loss (RPO), which keeps them likely; 0 is plain DPO.",
+        help="Weight of the chosen answers' own likelihood beside that loss, to keep them likely; 0 is plain DPO.",
         ge=0,
         le=100,
     )
