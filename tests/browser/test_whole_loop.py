@@ -203,6 +203,8 @@ def assert_training_helped(world: World) -> None:
     right = {name: accuracy(given, questions) for name, given in answers.items()}
     print("share on topic:", on_topic, "share warm:", warm, "share right:", right)
     assert on_topic["sft"] > on_topic["base"] + 0.2
+    assert right["sft"] > right["base"] + 0.3
+    assert right["dpo"] > right["base"] + 0.3
     assert warm["dpo"] > warm["sft"] + 0.2
 
 
