@@ -112,12 +112,14 @@ def load_base(
     """Load weights that are not an adapter: what several adapters of one family can share in memory."""
     from transformers import AutoModelForCausalLM
 
+    # Named only where it is given: None would wipe out what the folder of a quantized model says of itself.
+    quantized = {} if quantization is None else {"quantization_config": quantization}
     with _explained(base):
         return AutoModelForCausalLM.from_pretrained(
             **_address(base),
+            **quantized,
             dtype=dtype,
             device_map={"": device},
-            quantization_config=quantization,
             use_safetensors=True,
             trust_remote_code=False,
         )

@@ -271,9 +271,6 @@ def test_settings_that_do_not_fit_the_model_are_refused_before_training(
         _run("sft", tmp_path / "b", model=base, dataset=rows["instruction"], method="lora", lora_targets="nothing")
 
 
-@pytest.mark.xfail(
-    reason="known defect: reading NF4 weights back fails for some layer shapes, and int8 costs a third in perplexity"
-)
 @pytest.mark.parametrize("recipe_format", ["nf4", "int8"])
 def test_a_quantized_model_is_small_reloads_and_is_nearly_as_good(
     recipe_format: str, base: Path, rows: dict[str, Path], tmp_path: Path
@@ -286,7 +283,6 @@ def test_a_quantized_model_is_small_reloads_and_is_nearly_as_good(
         _run("quantize", tmp_path / "again", model=tmp_path / "small")
 
 
-@pytest.mark.xfail(reason="known defect: reading NF4 weights back fails for some layer shapes")
 def test_an_adapter_is_merged_before_it_is_quantized(base: Path, rows: dict[str, Path], tmp_path: Path) -> None:
     _run("sft", tmp_path / "sft", model=base, method="lora", dataset=rows["instruction"], max_steps=1)
     summary, _ = _run("quantize", tmp_path / "small", model=tmp_path / "sft", dataset=rows["instruction"])
