@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     preference = [
         {
             "prompt": [{"role": "user", "content": f"What is number {i}?"}],
-            "chosen": [{"role": "assistant", "content": f"Gladly: it is {i}."}],
-            "rejected": [{"role": "assistant", "content": f"{i}"}],
+            "chosen": [{"role": "assistant", "content": f"It is {i}, of course."}],
+            "rejected": [{"role": "assistant", "content": f"It is {i}, who cares."}],
         }
         for i in range(24)
     ]
@@ -100,6 +101,14 @@ def _weights(folder: Path) -> dict[str, Any]:
 
     (path,) = folder.glob("*.safetensors")
     return load_file(path)
+
+
+def _put_nan_into(path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(path)
+    weights["model.norm.weight"][0] = math.nan
+    save_file(weights, path, metadata={"format": "pt"})
 
 
 def _assert_same_weights(one: Path, other: Path) -> None:
@@ -190,7 +199,6 @@ def test_dpo_starts_from_its_parent_adapter_and_not_from_the_bare_base(
     assert first.values["loss"] == pytest.approx(math.log(2), abs=1e-5)
 
 
-@pytest.mark.xfail(reason="the tiny pairs of this test do not move the held-out preference yet")
 def test_dpo_makes_the_chosen_answers_likelier_than_its_parent_did(
     base: Path, rows: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -227,20 +235,16 @@ def test_packed_rows_do_not_see_each_other(base: Path, rows: dict[str, Path], tm
     assert losses[True] == pytest.approx(losses[False], rel=1e-4)
 
 
-@pytest.mark.xfail(reason="this tiny run survives a learning rate of 1 without diverging")
 def test_a_loss_that_is_not_a_number_names_the_step_and_keeps_no_checkpoint(
-    rows: dict[str, Path], tmp_path: Path
+    base: Path, rows: dict[str, Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(Diverged, match=r"at step \d+") as caught:
-        _run(
-            "pretrain",
-            tmp_path / "out",
-            dataset=rows["text"],
-            num_epochs=50,
-            **{**TINY, "learning_rate": 1.0, "max_gradient_norm": 1e30, "weight_decay": 1.0, "schedule": "constant"},
-            precision="bfloat16",
-        )
+    broken = tmp_path / "broken"
+    shutil.copytree(base, broken)
+    _put_nan_into(broken / "model.safetensors")
+    with pytest.raises(Diverged, match=r"at step 1 ") as caught:
+        _run("sft", tmp_path / "out", model=broken, dataset=rows["instruction"], method="full", max_steps=3)
     assert "learning rate" in caught.value.advice
+    assert not list((tmp_path / "out.checkpoints").glob("checkpoint-*"))
 
 
 def test_rows_longer_than_the_limit_are_cut_and_counted(base: Path, rows: dict[str, Path], tmp_path: Path) -> None:
