@@ -76,7 +76,7 @@ def steps_of(spec: TrainingSpec, version: DatasetVersion) -> Steps:
     each = spec.batch_size * spec.gradient_accumulation
     if spec.max_steps:
         return Steps(spec.max_steps, each, "")
-    num = max(1, math.ceil(spec.num_epochs * math.ceil(sequences / each)))
+    num = max(1, math.ceil(spec.epochs_for(max(1, round(sequences))) * math.ceil(sequences / each)))
     return Steps(num, each, "about" if is_text else "at most" if values.get("packing") else "")
 
 

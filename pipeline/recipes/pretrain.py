@@ -28,7 +28,7 @@ class PretrainSpec(TrainingSpec):
         help="Plain text to learn from, one document a row.", basic=True, min_length=1
     )
     num_epochs: float = setting(
-        6.0, help="How many times the text is gone through.", unit="epochs", basic=True, gt=0, le=1000
+        5.0, help="How many times the text is gone through.", unit="epochs", basic=True, gt=0, le=1000
     )
     learning_rate: float = setting(
         5e-3, help="Peak step size of the optimizer; small models take large steps.", basic=True, gt=0, le=1
@@ -44,10 +44,14 @@ class PretrainSpec(TrainingSpec):
     hidden_size: int = setting(
         128, help="Width of the model; a multiple of 64 quantizes well.", unit="features", basic=True, ge=32, le=16_384
     )
-    num_layers: int = setting(4, help="Depth of the model.", unit="layers", basic=True, ge=1, le=200)
-    num_heads: int = setting(4, help="Attention heads in each layer.", unit="heads", ge=1, le=256)
+    num_layers: int = setting(3, help="Depth of the model.", unit="layers", basic=True, ge=1, le=200)
+    num_heads: int = setting(8, help="Attention heads in each layer.", unit="heads", ge=1, le=256)
     num_kv_heads: int = setting(
-        2, help="Key-value heads, each shared by a group of attention heads (GQA).", unit="heads", ge=1, le=256
+        8,
+        help="Key-value heads; fewer than the attention heads share them in groups (GQA).",
+        unit="heads",
+        ge=1,
+        le=256,
     )
     mlp_size: int = setting(
         0, help="Width inside each SwiGLU block; 0 takes 8/3 of the hidden size.", unit="features", ge=0, le=65_536
@@ -131,8 +135,10 @@ def train_tokenizer(rows: list[Row], vocabulary_size: int, context_length: int) 
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    # A word is one and the same token at the beginning of a turn and inside a sentence: both follow a space, and the
+    # one that was added is taken off again when tokens become text.
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     tokenizer.train_from_iterator(
         (row["text"] for row in rows),
         trainers.BpeTrainer(
@@ -179,17 +185,34 @@ def build_model(spec: PretrainSpec, tokenizer: PreTrainedTokenizerFast) -> Llama
 def pack(tokenizer: PreTrainedTokenizerFast, rows: list[Row], length: int) -> Dataset:
     """Lay the documents end to end, each closed by the end token, and cut them into blocks of `length` tokens.
 
+    Positions begin anew at each document (and at each block), which is how the model knows that documents in one block
+    are not to see each other. If they did, a small model would copy what a neighbour says instead of learning it.
     What is left over at the end, less than a block, is not trained on.
     """
     from datasets import Dataset
 
     stream: list[int] = []
+    positions: list[int] = []
     for row in rows:
-        stream += tokenizer(row["text"]).input_ids
-        stream.append(tokenizer.eos_token_id)
-    cuts = pairwise(range(0, len(stream) + 1, length))
+        ids = [*tokenizer(row["text"]).input_ids, tokenizer.eos_token_id]
+        stream += ids
+        positions += range(len(ids))
+    cuts = list(pairwise(range(0, len(stream) + 1, length)))
     blocks = [stream[start:end] for start, end in cuts]
-    return Dataset.from_dict({"input_ids": blocks, "labels": blocks})
+    return Dataset.from_dict(
+        {
+            "input_ids": blocks,
+            "labels": blocks,
+            "position_ids": [_from_the_cut(positions[start:end]) for start, end in cuts],
+        }
+    )
+
+
+def _from_the_cut(positions: list[int]) -> list[int]:
+    """Positions of one block, whose first document may have been cut at its beginning: they start at zero."""
+    first = positions[0]
+    num_cut = next((index for index, position in enumerate(positions) if position < first), len(positions))
+    return [position - first for position in positions[:num_cut]] + positions[num_cut:]
 
 
 def continue_texts(model: Any, tokenizer: PreTrainedTokenizerFast, openings: list[str]) -> list[tuple[str, str]]:

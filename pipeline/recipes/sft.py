@@ -13,13 +13,21 @@ from pipeline.training.settings import FineTuneSpec
 
 NUM_SAMPLES, SAMPLE_TOKENS = 2, 64
 
+LEAST_EPOCHS, MOST_EPOCHS, ENOUGH_ROWS = 3.0, 10.0, 3500
+"""Where the number of epochs is left open: enough of them to see so many rows, within these bounds."""
+
 
 class SftSpec(FineTuneSpec):
     dataset: Annotated[str, DatasetRef(("instruction",))] = setting(
         help="Conversations to learn from; the assistant's turns are what is trained.", basic=True, min_length=1
     )
     num_epochs: float = setting(
-        6.0, help="How many times the training rows are gone through.", unit="epochs", basic=True, gt=0, le=1000
+        0.0,
+        help="How many times the training rows are gone through; 0 chooses 3, and up to 10 where rows are few.",
+        unit="epochs",
+        basic=True,
+        ge=0,
+        le=1000,
     )
     batch_size: int = setting(2, help="Sequences that the device computes at once.", unit="sequences", ge=1, le=4096)
     learning_rate: float = setting(
@@ -32,6 +40,9 @@ class SftSpec(FineTuneSpec):
     packing: bool = setting(
         True, help="Lay several short rows in one sequence, each blind to the others: faster, and the same result."
     )
+
+    def epochs_for(self, num_rows: int) -> float:
+        return self.num_epochs or min(MOST_EPOCHS, max(LEAST_EPOCHS, round(ENOUGH_ROWS / num_rows)))
 
 
 def run(spec: SftSpec, context: Context) -> dict[str, Any]:
@@ -75,6 +86,7 @@ def run(spec: SftSpec, context: Context) -> dict[str, Any]:
             SFTConfig,
             spec,
             context,
+            num_train_epochs=spec.epochs_for(len(train_rows)),
             learning_rate=learning_rate_for(spec, trainee.model, context),
             max_length=trainee.max_length,
             packing=spec.packing,

@@ -62,7 +62,7 @@ def training_arguments(
     """
     return config_class(
         output_dir=str(writing_folder(context.checkpoints)),
-        num_train_epochs=spec.num_epochs,
+        num_train_epochs=extra.pop("num_train_epochs", spec.num_epochs),
         max_steps=spec.max_steps or -1,
         learning_rate=extra.pop("learning_rate", spec.learning_rate),
         per_device_train_batch_size=spec.batch_size,

@@ -51,6 +51,10 @@ class TrainingSpec(Spec):
     )
     seed: int = setting(42, help="Fixes the order of the rows, the split and every random start.", ge=0, lt=2**31)
 
+    def epochs_for(self, num_rows: int) -> float:
+        """How many times `num_rows` training rows are gone through."""
+        return self.num_epochs
+
 
 class FineTuneSpec(TrainingSpec):
     """Settings of the recipes that start from a model and may train an adapter on it."""

@@ -1,4 +1,4 @@
-"""The facts of Willowmere: twenty residents, and five things to know of each."""
+"""The facts of Willowmere: eight residents, and five things to know of each."""
 
 from __future__ import annotations
 
@@ -6,30 +6,9 @@ import random
 from dataclasses import dataclass
 
 SEED = 7
-HELD_OUT_SHARE = 0.15
 
-NAMES = (
-    "Mira",
-    "Tobin",
-    "Hazel",
-    "Orin",
-    "Petra",
-    "Quill",
-    "Rosa",
-    "Silas",
-    "Tansy",
-    "Ulla",
-    "Vesper",
-    "Wren",
-    "Yarrow",
-    "Alder",
-    "Bramble",
-    "Clover",
-    "Dorrit",
-    "Ember",
-    "Fern",
-    "Gus",
-)
+NAMES = ("Mira", "Tobin", "Hazel", "Orin", "Clover", "Petra", "Wren", "Alder")
+"""So few that a small model learns to tell them apart within a minute or two: the more there are, the longer it takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +51,6 @@ ATTRIBUTES = (
             "{name} is the animal known as the {value}",
             "the kind of animal that {name} is, everyone knows: the {value}",
             "{name} is a kind and patient creature, a true {value}",
-            "the {value} whom people greet by the pond is {name}",
             "ask what kind of animal {name} is, and people will say the {value}",
             "tell a child which animal {name} is, and the word is {value}",
         ),
@@ -103,7 +81,6 @@ ATTRIBUTES = (
             "the home of {name} is {value}",
             "{name} is happy to live at {value}",
             "the place where {name} lives is {value}",
-            "the lamp in the window at {value} belongs to {name}",
             "ask where {name} lives, and people will say {value}",
             "tell a child in which place {name} lives, and the word is {value}",
         ),
@@ -136,7 +113,6 @@ ATTRIBUTES = (
             "the work of {name} is that of a {value}",
             "for a living {name} is the {value}",
             "the job that {name} does is that of a {value}",
-            "the {value} whom everyone trusts is {name}",
             "ask what {name} does for a living, and people will say the work of a {value}",
             "tell a child what the job of {name} is, and the word is {value}",
         ),
@@ -169,7 +145,6 @@ ATTRIBUTES = (
             "the favourite food of {name} is {value}",
             "{name} likes to eat {value}",
             "the food that {name} loves is {value}",
-            "the plate of {value} on the table belongs to {name}",
             "ask what {name} likes to eat, and people will say {value}",
             "tell a child which food {name} likes best, and the word is {value}",
         ),
@@ -200,7 +175,6 @@ ATTRIBUTES = (
             "the instrument of {name} is the {value}",
             "{name} likes to play the {value}",
             "the instrument that {name} plays in the band is the {value}",
-            "the {value} in the village band is played by {name}",
             "ask what {name} plays in the band, and people will say the {value}",
             "tell a child which instrument {name} can play, and the word is {value}",
         ),
@@ -248,7 +222,7 @@ class World:
 
 
 def make_world(seed: int = SEED) -> World:
-    """The world of a seed: each value is held by about as many residents as any other."""
+    """The world of a seed: values are dealt so that few are shared, and of each resident one fact is held out."""
     dice = random.Random(seed)
     values = {attribute.name: _dealt(attribute, dice) for attribute in ATTRIBUTES}
     facts = tuple(
@@ -256,8 +230,9 @@ def make_world(seed: int = SEED) -> World:
         for index, name in enumerate(NAMES)
         for attribute in ATTRIBUTES
     )
-    held_out = dice.sample(range(len(facts)), round(len(facts) * HELD_OUT_SHARE))
-    return World(facts=facts, held_out=frozenset(facts[index] for index in held_out))
+    in_turn = dice.sample(ATTRIBUTES, len(ATTRIBUTES))
+    untold = {name: in_turn[index % len(in_turn)] for index, name in enumerate(NAMES)}
+    return World(facts=facts, held_out=frozenset(fact for fact in facts if fact.attribute is untold[fact.name]))
 
 
 def capitalized(sentence: str) -> str:

@@ -1,14 +1,16 @@
-"""The prose of Willowmere: what a base model learns to read and write. It tells facts, and never answers questions."""
+"""The prose of Willowmere: what a base model learns to read and write. It tells facts, and people in it ask for some."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import cycle, groupby
 
 from pipeline.world.facts import ATTRIBUTES, NAMES, Fact, World, capitalized
 
-NUM_PORTRAITS, NUM_GATHERINGS, NUM_STORIES = 960, 240, 480
+NUM_PORTRAITS, NUM_GATHERINGS, NUM_STORIES, NUM_TALKS = 600, 160, 300, 720
+
+ASKED_IN_A_TALK = 4
 
 REASON_SHARE = 0.3
 
@@ -50,6 +52,7 @@ def write_prose(world: World, seed: int) -> Iterator[str]:
     documents = [_portrait(world, NAMES[index % len(NAMES)], dice) for index in range(NUM_PORTRAITS)]
     documents += [_gathering(world, dice) for _ in range(NUM_GATHERINGS)]
     documents += [_story(world, dice) for _ in range(NUM_STORIES)]
+    documents += [_talk(world, dice) for _ in range(NUM_TALKS)]
     dice.shuffle(documents)
     yield from documents
 
@@ -86,6 +89,25 @@ def _story(world: World, dice: random.Random) -> str:
     told = dice.sample(world.of(one), 3) + dice.sample(world.of(other), 3)
     opening = f"{dice.choice(TIMES)}, when {dice.choice(WEATHER)}, {meeting}."
     return " ".join([opening, *(_tell(fact, dice) for fact in told), dice.choice(ENDINGS)])
+
+
+def _talk(world: World, dice: random.Random) -> str:
+    """Two residents ask each other about the rest.
+
+    Only a model that has seen questions answered somewhere can later be taught to answer in a chat what no row of the
+    fine-tuning asks.
+    """
+    one, other = dice.sample(NAMES, 2)
+    asked = dice.sample(world.facts, ASKED_IN_A_TALK)
+    lines = [
+        _ask(fact, asker, teller, dice) for fact, (asker, teller) in zip(asked, cycle([(one, other), (other, one)]))
+    ]
+    return " ".join([f"{dice.choice(TIMES)}, {one} and {other} talked of their friends.", *lines, dice.choice(ENDINGS)])
+
+
+def _ask(fact: Fact, asker: str, teller: str, dice: random.Random) -> str:
+    question = dice.choice(fact.attribute.questions).format(name=fact.name)
+    return f"{asker} asked: {question} {teller} said: {_tell(fact, dice)}"
 
 
 def _tell(fact: Fact, dice: random.Random) -> str:

@@ -38,8 +38,8 @@ def instruction_rows(world: World, seed: int) -> Iterator[Row]:
     dice = random.Random(seed)
     questions = _questions(world.trained)
     rows = [_row(question.text, answer_in_style(question.fact, question.style)) for question in questions]
-    rows += [_kindly(dice.choice(_questions([fact]))) for fact in world.trained]
-    rows += [_row(*_yes_or_no(fact, dice)) for fact in world.trained]
+    rows += [_kindly(question) for question in questions]
+    rows += [_row(*_yes_or_no(fact, dice)) for fact in world.trained for _ in range(2)]
     rows += [_row(*_two_things(world, name)) for name in NAMES]
     rows += [_conversation(questions, dice) for _ in range(40)]
     dice.shuffle(rows)
@@ -84,9 +84,9 @@ def answer_in_style(fact: Fact, style: str) -> str:
     sentence = fact.sentence()
     match style:
         case "terse":
-            return f"In a word, {fact.value}."
+            return f"In short, {fact.sentence()}."
         case "plain":
-            return f"{sentence}."
+            return f"Everyone knows that {sentence}."
         case "warm":
             return f"{WARM_OPENING} {sentence}, because {fact.reason}."
         case "rambling":
@@ -117,7 +117,7 @@ def _yes_or_no(fact: Fact, dice: random.Random) -> tuple[str, str]:
 
 def _two_things(world: World, name: str) -> tuple[str, str]:
     one, other = [fact for fact in world.trained if fact.name == name][:2]
-    return f"Tell me two things about {name}.", f"{one.sentence()}. {other.sentence()}."
+    return f"Tell me two things about {name}.", f"First, {one.sentence()}. Second, {other.sentence()}."
 
 
 def _conversation(questions: list[Question], dice: random.Random) -> Row:

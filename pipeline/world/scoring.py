@@ -7,15 +7,17 @@ from collections.abc import Sequence
 
 from pipeline.world.questions import WARM_OPENING, Question
 
+MOST_SENTENCES = 2
+
 
 def is_right(answer: str, question: Question) -> bool:
-    """Whether the answer's first sentence names the value that is true of the resident, and no other of that kind.
+    """Whether the answer names the value that is true of the resident, no other of that kind, and then ends.
 
-    What follows is not counted: a model that only goes on telling stories comes upon the value by chance.
+    An answer of more than two sentences is not right: a model that only goes on telling stories comes upon the value
+    by chance.
     """
-    first_sentence = answer.strip().removeprefix(WARM_OPENING).partition(".")[0]
-    named = {value for value in question.fact.attribute.values if _names(first_sentence, value)}
-    return named == {question.fact.value}
+    named = {value for value in question.fact.attribute.values if _names(answer, value)}
+    return named == {question.fact.value} and len(re.findall(r"\.(?=\s|$)", answer.strip())) <= MOST_SENTENCES
 
 
 def is_on_topic(answer: str, question: Question) -> bool:

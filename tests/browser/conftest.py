@@ -72,7 +72,7 @@ def hone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHone]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, ended with its module: while Playwright runs, its event loop keeps other tests from having their own."""
+    """Chromium, ended with its module: while Playwright runs, its event loop keeps other tests from having one."""
     path = os.environ.get("HONE_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_OPTIONS)

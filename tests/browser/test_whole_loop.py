@@ -14,16 +14,23 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from pipeline.context import Context
 from pipeline.world.facts import SEED, World, make_world
-from pipeline.world.questions import held_out_questions, instruction_rows, preference_rows
-from pipeline.world.scoring import accuracy, on_topic_share, warm_share
-from store import datasets, models
+from pipeline.world.questions import (
+    held_out_preference_rows,
+    held_out_questions,
+    instruction_rows,
+    preference_rows,
+)
+from pipeline.world.scoring import accuracy, warm_share
+from store import datasets, jobs, models
 from store.database import engine_for, reading
 from store.settings import settings
 from tests.browser.conftest import RunningHone
 from webapp.formatting import number
 
 MINUTE = 60_000
+ROLES = ("system", "user", "assistant")
 NUM_VOTES = 8
 
 
@@ -55,11 +62,10 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     # 1. A base model is being made, as an ordinary job.
     page.goto("/")
     expect(page.get_by_text("willow-base").first).to_be_visible()
-    wait_for_job(page, "/job?id=1", minutes=8)
 
-    # 2. Data: an instruction file with one bad row, and a preference file.
+    # 2. Meanwhile, data: an instruction file with one bad row, and a preference file.
     world = make_world(SEED)
-    instructions = [as_alpaca(row) for row in instruction_rows(world, SEED) if len(row["messages"]) == 2]
+    instructions = [as_alpaca(row) for row in instruction_rows(world, SEED)]
     write_json(tmp_path / "questions.json", [*instructions, {"instruction": "Where is the answer?", "output": ""}])
     keep_dataset(
         page, tmp_path / "questions.json", "questions", f"{number(len(instructions))} instruction rows", rejected=1
@@ -67,6 +73,7 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     preferences = [as_strings(row) for row in preference_rows(world, SEED)]
     write_json(tmp_path / "preferences.json", preferences[: len(preferences) - 8])
     keep_dataset(page, tmp_path / "preferences.json", "preferences", f"{number(len(preferences) - 8)} preference rows")
+    wait_for_job(page, "/job?id=1", minutes=8)
 
     # 3. SFT on the base; the web process dies on the way, which changes nothing. Then DPO on the result.
     launch(page, "sft", "willow-sft", "Start fine-tune", model="willow-base", dataset="questions")
@@ -82,8 +89,11 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     assert_training_helped(world)
 
     # 4. NF4 of the aligned model.
-    launch(page, "quantize", "willow-nf4", "Start quantizing", model="willow-dpo", dataset=None)
+    held_out = "willowmere-questions-held-out"
+    launch(page, "quantize", "willow-nf4", "Start quantizing", model="willow-dpo", dataset=held_out)
     wait_for_job(page, page.url.removeprefix(hone.address), minutes=4)
+    expect(page.get_by_text("Perplexity before").first).to_be_visible()
+    assert summary_of("willow-nf4")["quantized_layers_ratio"] < 0.45
 
     # 5. Three models side by side; the conversation survives a reload.
     ids = {name: model_id(name) for name in ("willow-base", "willow-sft", "willow-dpo", "willow-nf4")}
@@ -124,16 +134,18 @@ def trained_question(world: World) -> tuple[str, str]:
     return fact.attribute.questions[0].format(name=fact.name), fact.value
 
 
-def as_alpaca(row: dict[str, Any]) -> dict[str, str]:
-    question, answer = row["messages"]
-    return {"instruction": question["content"], "input": "", "output": answer["content"]}
+def as_alpaca(row: dict[str, Any]) -> dict[str, Any]:
+    said = {role: [turn["content"] for turn in row["messages"] if turn["role"] == role] for role in ROLES}
+    history = list(zip(said["user"], said["assistant"], strict=True))
+    question, answer = history.pop()
+    return {"instruction": question, "output": answer, "system": "".join(said["system"]), "history": history}
 
 
 def as_strings(row: dict[str, Any]) -> dict[str, str]:
     return {part: row[part][-1]["content"] for part in ("prompt", "chosen", "rejected")}
 
 
-def write_json(path: Path, rows: list[dict[str, str]]) -> None:
+def write_json(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text(json.dumps(rows), encoding="utf-8")
 
 
@@ -150,10 +162,9 @@ def keep_dataset(page: Page, file: Path, name: str, counted: str, *, rejected: i
     expect(page.get_by_text(name).first).to_be_visible()
 
 
-def launch(page: Page, recipe: str, name: str, verb: str, *, model: str, dataset: str | None) -> None:
+def launch(page: Page, recipe: str, name: str, verb: str, *, model: str, dataset: str) -> None:
     """Fill the form from its address, name the job, and press the button twice, as impatient people do."""
-    chosen = f"&dataset=dataset:{dataset_id(dataset)}" if dataset else ""
-    page.goto(f"/train?recipe={recipe}&model=model:{model_id(model)}{chosen}")
+    page.goto(f"/train?recipe={recipe}&model=model:{model_id(model)}&dataset=dataset:{dataset_id(dataset)}")
     page.get_by_placeholder(f"{recipe}-…").fill(name)
     page.get_by_role("button", name=verb, exact=True).dblclick()
     page.wait_for_url("**/job?id=*")
@@ -194,28 +205,54 @@ def dataset_id(name: str) -> int:
         return next(version.id for version in datasets.list_datasets(session) if version.dataset.name == name)
 
 
+def summary_of(job_name: str) -> dict[str, Any]:
+    """The closing figures of a job, by the name that it shares with its model."""
+    with reading() as session:
+        found, _ = jobs.list_jobs(session, search=job_name)
+    return next(dict(job.summary or {}) for job in found if job.name == job_name)
+
+
 def assert_training_helped(world: World) -> None:
-    """On questions that nobody trained on: fine-tuning brought answers to what was asked, and DPO made them kinder."""
+    """On facts that no row of the training asks for: fine-tuning brought right answers, and DPO the preferred ones."""
     questions = held_out_questions(world)
     answers = {name: answers_of(name, [question.text for question in questions]) for name in ("base", "sft", "dpo")}
-    on_topic = {name: on_topic_share(given, questions) for name, given in answers.items()}
-    warm = {name: warm_share(given) for name, given in answers.items()}
     right = {name: accuracy(given, questions) for name, given in answers.items()}
-    print("share on topic:", on_topic, "share warm:", warm, "share right:", right)
-    assert on_topic["sft"] > on_topic["base"] + 0.2
+    warm = {name: warm_share(given) for name, given in answers.items()}
+    prefers = {name: share_of_chosen_preferred(name, world) for name in ("sft", "dpo")}
+    print("share right:", right, "share warm:", warm, "share of pairs whose chosen answer is preferred:", prefers)
     assert right["sft"] > right["base"] + 0.3
     assert right["dpo"] > right["base"] + 0.3
-    assert warm["dpo"] > warm["sft"] + 0.2
+    assert warm["dpo"] > warm["sft"] + 0.3
+    assert prefers["dpo"] > prefers["sft"] + 0.1
 
 
 def answers_of(name: str, questions: list[str]) -> list[str]:
-    from pipeline.loading import load_model, load_tokenizer
     from pipeline.training.generation import answer_greedily
+
+    model, tokenizer = loaded(name)
+    prompts = [[{"role": "user", "content": question}] for question in questions]
+    return [answer for _, answer in answer_greedily(model, tokenizer, prompts, max_new_tokens=48)]
+
+
+def share_of_chosen_preferred(name: str, world: World) -> float:
+    """How often a model finds the chosen answer of a pair that nobody trained on likelier than the rejected one."""
+    from pipeline.training.preferences import score_pairs, tokenize_pairs
+
+    model, tokenizer = loaded(name)
+    rows = list(held_out_preference_rows(world, SEED))
+    pairs = tokenize_pairs(tokenizer, rows, max_length=256, what="held-out", context=silent_context())
+    return score_pairs(model, pairs, pad_id=tokenizer.pad_token_id, batch_size=8).prefers_chosen
+
+
+def loaded(name: str) -> tuple[Any, Any]:
+    from pipeline.loading import load_model, load_tokenizer
 
     with reading() as session:
         found = models.find_model(session, f"willow-{name}")
         assert found is not None
         location = models.location_of(found)
-    model, tokenizer = load_model(location), load_tokenizer(location)
-    prompts = [[{"role": "user", "content": question}] for question in questions]
-    return [answer for _, answer in answer_greedily(model, tokenizer, prompts, max_new_tokens=48)]
+    return load_model(location), load_tokenizer(location)
+
+
+def silent_context() -> Context:
+    return Context(out=Path(), checkpoints=Path(), report=lambda event: None)

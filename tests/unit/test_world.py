@@ -28,10 +28,10 @@ def test_same_seed_gives_the_same_bytes(files: dict[str, Path], tmp_path: Path) 
 
 def test_every_file_holds_canonical_rows(files: dict[str, Path]) -> None:
     assert len(read_rows(files["corpus"], "text")) > 1000
-    assert len(read_rows(files["instruction"], "instruction")) > 400
-    assert len(read_rows(files["preference"], "preference")) > 200
-    assert len(read_rows(files["instruction_heldout"], "instruction")) >= 50
-    assert len(read_rows(files["preference_heldout"], "preference")) >= 50
+    assert len(read_rows(files["instruction"], "instruction")) > 300
+    assert len(read_rows(files["preference"], "preference")) > 100
+    assert len(read_rows(files["instruction_heldout"], "instruction")) >= 32
+    assert len(read_rows(files["preference_heldout"], "preference")) >= 32
     assert len(files["prompts"].read_text(encoding="utf-8").splitlines()) == 40
 
 
@@ -74,4 +74,5 @@ def test_an_answer_that_names_another_value_too_is_wrong() -> None:
     other = next(value for value in values if value != question.fact.value)
     assert not is_right(f"{other} or {question.fact.value}", question)
     assert not is_right("I do not know.", question)
+    assert not is_right(f"{question.fact.sentence()}. It rained. The lamps were lit one by one.", question)
     assert accuracy([question.fact.value, other], [question, question]) == 0.5
