@@ -8,7 +8,7 @@ from dataclasses import dataclass
 SEED = 7
 
 NAMES = ("Mira", "Tobin", "Hazel", "Orin", "Clover", "Petra", "Wren", "Alder")
-"""So few that a small model learns to tell them apart within a minute or two: the more there are, the longer it takes."""
+"""So few that a small model learns to tell them apart within a minute or two: each one more makes it take longer."""
 
 
 @dataclass(frozen=True, eq=False)

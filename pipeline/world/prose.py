@@ -1,4 +1,4 @@
-"""The prose of Willowmere: what a base model learns to read and write. It tells facts, and people in it ask for some."""
+"""The prose of Willowmere: what a base model learns to read and write. It tells facts; people in it ask for some."""
 
 from __future__ import annotations
 

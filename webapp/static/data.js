@@ -62,10 +62,12 @@ export function start(root) {
     request.send(file);
   };
 
-  input.addEventListener("change", () => {
+  const sendChosen = () => {
     if (input.files.length) send(input.files);
     input.value = "";
-  });
+  };
+  input.addEventListener("change", sendChosen);
+  sendChosen(); // a quick person has chosen before this script came
   zone.querySelector("[data-cancel]").addEventListener("click", () => request?.abort());
   zone.addEventListener("dragover", (event) => {
     event.preventDefault();
