@@ -65,14 +65,14 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
 
     # 2. Meanwhile, data: an instruction file with one bad row, and a preference file.
     world = make_world(SEED)
-    instructions = [as_alpaca(row) for row in instruction_rows(world, SEED)]
+    instructions = [as_alpaca(row) for row in instruction_rows(world, SEED)][:-8]
     write_json(tmp_path / "questions.json", [*instructions, {"instruction": "Where is the answer?", "output": ""}])
     keep_dataset(
         page, tmp_path / "questions.json", "questions", f"{number(len(instructions))} instruction rows", rejected=1
     )
-    preferences = [as_strings(row) for row in preference_rows(world, SEED)]
-    write_json(tmp_path / "preferences.json", preferences[: len(preferences) - 8])
-    keep_dataset(page, tmp_path / "preferences.json", "preferences", f"{number(len(preferences) - 8)} preference rows")
+    preferences = [as_strings(row) for row in preference_rows(world, SEED)][:-8]
+    write_json(tmp_path / "preferences.json", preferences)
+    keep_dataset(page, tmp_path / "preferences.json", "preferences", f"{number(len(preferences))} preference rows")
     wait_for_job(page, "/job?id=1", minutes=8)
 
     # 3. SFT on the base; the web process dies on the way, which changes nothing. Then DPO on the result.
