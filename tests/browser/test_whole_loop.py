@@ -99,6 +99,7 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     ids = {name: model_id(name) for name in ("willow-base", "willow-sft", "willow-dpo", "willow-nf4")}
     page.goto(f"/playground?models={ids['willow-base']},{ids['willow-sft']},{ids['willow-nf4']}")
     question, value = trained_question(world)
+    page.get_by_label("Temperature").fill("0")
     page.locator("#h-pg-prompt textarea").fill(question)
     page.locator("#h-pg-send").click()
     expect(page.get_by_text(re.compile(r"s to first token · .*tokens/s"))).to_have_count(3, timeout=2 * MINUTE)

@@ -128,7 +128,9 @@ def _draw() -> Parts:
                     scale=1,
                     elem_id="h-pg-prompt",
                 )
-                send = gr.Button("Send", variant="primary", elem_classes="h-fit", elem_id="h-pg-send")
+                send = gr.Button(
+                    "Send", variant="primary", interactive=False, elem_classes="h-fit", elem_id="h-pg-send"
+                )
                 stop_all = gr.Button("Stop all", variant="stop", visible=False, elem_classes="h-fit")
                 regenerate = gr.Button("Regenerate", visible=False, elem_classes="h-fit")
         with gr.Column(elem_classes="h-pg-side", elem_id="h-pg-side", scale=0, min_width=272) as side:
@@ -167,6 +169,7 @@ def _draw_column(number: int) -> Column:
 
 
 def _draw_settings() -> SettingsPanel:
+    defaults = ChatSettings()
     with gr.Column(elem_classes="h-card"):
         html('<h2 class="h-h2">Settings</h2>')
         system_prompt = gr.Textbox(
@@ -174,14 +177,31 @@ def _draw_settings() -> SettingsPanel:
         )
         with gr.Row(elem_classes="h-pg-pair"):
             temperature = gr.Number(
-                label="Temperature", minimum=0, maximum=2, step=0.1, info="0 is exact, higher varies", min_width=100
+                defaults.temperature,
+                label="Temperature",
+                minimum=0,
+                maximum=2,
+                step=0.1,
+                info="0 is exact, higher varies",
+                min_width=100,
             )
             top_p = gr.Number(
-                label="Top-p", minimum=0.05, maximum=1, step=0.05, info="1 draws from all tokens", min_width=100
+                defaults.top_p,
+                label="Top-p",
+                minimum=0.05,
+                maximum=1,
+                step=0.05,
+                info="1 draws from all tokens",
+                min_width=100,
             )
         with gr.Row(elem_classes="h-pg-pair"):
             max_tokens = gr.Number(
-                label="Maximum tokens", precision=0, minimum=1, info="Empty: no limit", min_width=100
+                defaults.max_tokens,
+                label="Maximum tokens",
+                precision=0,
+                minimum=1,
+                info="Empty: no limit",
+                min_width=100,
             )
             seed = gr.Number(label="Seed", precision=0, minimum=0, info="Empty: always new", min_width=100)
         stop = gr.Textbox(label="Stop strings", lines=1, max_lines=6, info="One a line; the answer ends before it.")
@@ -279,7 +299,8 @@ def _opened(parts: Parts, request: gr.Request) -> Updates:
             return updates | _shown(parts, conversation, choices)
         settings = ChatSettings.model_validate(past[0].settings if past else {})
     model_ids = _models_of_address(query_value(request, "models"), choices)
-    return updates | _settings_shown(parts, settings) | _empty_columns(parts, model_ids, choices)
+    updates |= _settings_shown(parts, settings) | _empty_columns(parts, model_ids, choices)
+    return updates | {parts.send: gr.update(interactive=True)}
 
 
 def _begun(parts: Parts, prompt: str, values: Sequence[Any], request: gr.Request) -> Updates:
@@ -469,7 +490,7 @@ def _buttons(parts: Parts, running: set[int]) -> Updates:
         column.stop: gr.update(visible=number in running) for number, column in enumerate(parts.columns)
     }
     return updates | {
-        parts.send: gr.update(visible=not running),
+        parts.send: gr.update(visible=not running, interactive=True),
         parts.stop_all: gr.update(visible=bool(running)),
         parts.regenerate: gr.update(visible=not running),
     }
