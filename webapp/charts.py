@@ -136,15 +136,16 @@ def _curve(one: Series, index: int, scale: _Scale) -> str:
     points = one.points if len(one.points) > 1 else [one.points[0], one.points[0]]
     places = " ".join(f"{scale.x(step):.2f},{scale.y(value):.2f}" for step, value in points)
     data = " ".join(f"{step}:{value:.6g}" for step, value in points)
+    shape = "h-curve" if len(one.points) > 1 else "h-curve h-dot"
     return (
-        f'<polyline class="h-curve" points="{places}" stroke="var(--hone-series-{(index - 1) % NUM_COLOURS + 1})" '
+        f'<polyline class="{shape}" points="{places}" stroke="var(--hone-series-{(index - 1) % NUM_COLOURS + 1})" '
         f'data-name="{escape(label_of_metric(one.name))}" data-values="{data}"/>'
     )
 
 
 def label_of_metric(name: str) -> str:
-    """`eval_loss` is "eval loss", `rewards/margins` is "rewards margins"."""
-    return name.replace("_", " ").replace("/", " ")
+    """`eval_loss` is "held-out loss", `reward_margin` is "reward margin"."""
+    return name.replace("eval_", "held-out ").replace("_", " ")
 
 
 def _legend(series: Sequence[Series]) -> str:

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from pipeline.errors import BadSpec
 from pipeline.spec import DatasetRef, ModelRef, Spec
+from pipeline.training.rows import num_held_out
 from pipeline.training.settings import TrainingSpec
 from store import datasets, jobs, models
 from store.schema import DatasetVersion, JobState
 from webapp.formatting import compact, counted, number
 from webapp.shell import facts
 
-MOST_HELD_OUT_ROWS = 256
 BYTES_A_TOKEN = 3.5
 """English text in the tokenizer of a small model: good to about a fifth."""
 
@@ -51,7 +51,7 @@ def outlook_of(session: Session, spec: Spec) -> Outlook:
     version = _dataset(session, dataset.value, dataset.marker.kinds) if dataset else None
     held_out, steps = None, None
     if isinstance(spec, TrainingSpec) and version is not None:
-        held_out, steps = held_out_rows(spec, version.num_rows), steps_of(spec, version)
+        held_out, steps = num_held_out(version.num_rows, spec.held_out_share), steps_of(spec, version)
     return Outlook(
         model=_model_in_words(session, model.value) if model else None,
         dataset=version,
@@ -61,15 +61,10 @@ def outlook_of(session: Session, spec: Spec) -> Outlook:
     )
 
 
-def held_out_rows(spec: TrainingSpec, num_rows: int) -> int:
-    """Rows kept out of training, as `pipeline.training.rows.split_rows` keeps them."""
-    return min(MOST_HELD_OUT_ROWS, max(1, round(num_rows * spec.held_out_share))) if spec.held_out_share else 0
-
-
 def steps_of(spec: TrainingSpec, version: DatasetVersion) -> Steps:
     """Optimizer steps: whole batches of the trained rows (of blocks of tokens, for plain text), times the epochs."""
     values: dict[str, Any] = spec.model_dump()
-    sequences: float = version.num_rows - held_out_rows(spec, version.num_rows)
+    sequences: float = version.num_rows - num_held_out(version.num_rows, spec.held_out_share)
     is_text = version.kind == "text"
     if is_text:
         sequences = version.size_bytes / BYTES_A_TOKEN / values["context_length"] * sequences / max(version.num_rows, 1)
@@ -89,7 +84,7 @@ def outlook_view(outlook: Outlook) -> str:
     if version is not None:
         rows.append(("Reads", f"{escape(version.dataset.name)} v{version.number}"))
         held = f", {number(outlook.held_out_rows)} of them held out to measure with" if outlook.held_out_rows else ""
-        rows.append(("Rows", f"{number(version.num_rows)} {escape(version.kind)}{held}"))
+        rows.append(("Rows", f"{counted(version.num_rows, f'{escape(version.kind)} row')}{held}"))
     if steps is not None:
         words = f"{steps.precision} {number(steps.num)}, {counted(steps.num_sequences_each, 'sequence')} each"
         rows.append(("Steps", words.strip()))

@@ -9,7 +9,7 @@ from pipeline.context import Context
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, setting
 from pipeline.training.rows import read_rows, split_rows
-from pipeline.training.settings import FineTuneSpec
+from pipeline.training.settings import EpochsByRows, FineTuneSpec
 
 if TYPE_CHECKING:
     from pipeline.training.preferences import Pair
@@ -36,11 +36,10 @@ LossType = Literal[
 
 
 class DpoSpec(FineTuneSpec):
+    epochs_by_rows = EpochsByRows(least=1, most=10, enough_rows=150)
+
     dataset: Annotated[str, DatasetRef(("preference",))] = setting(
         help="Pairs of answers to one prompt, one of them chosen over the other.", basic=True, min_length=1
-    )
-    num_epochs: float = setting(
-        1.0, help="How many times the training pairs are gone through.", unit="epochs", basic=True, gt=0, le=1000
     )
     learning_rate: float = setting(
         0.0, help="Peak step size of the optimizer; 0 chooses one for the method and the model's size.", ge=0, le=1
@@ -99,6 +98,7 @@ def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
             DPOConfig,
             spec,
             context,
+            num_train_epochs=spec.epochs_for(len(pairs)),
             learning_rate=learning_rate_for(spec, model, context, scale=LEARNING_RATE_SCALE),
             max_length=trainee.max_length,
             beta=spec.beta,

@@ -247,7 +247,7 @@ RECIPE = Recipe(
     spec=PretrainSpec,
     run=run,
     charts=(
-        Chart("Loss", ("loss", "eval_loss"), "nats per token", "Lower is better; eval_loss is on text not trained on."),
+        Chart("Loss", ("loss", "eval_loss"), "nats per token", "Lower is better; held-out is text not trained on."),
         Chart("Learning rate", ("learning_rate",)),
         Chart("Gradient norm", ("gradient_norm",)),
         Chart("Speed", ("tokens_per_second",), "tokens/s"),

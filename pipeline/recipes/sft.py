@@ -9,25 +9,16 @@ from pipeline.context import Context
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, setting
 from pipeline.training.rows import Row, read_rows, split_rows
-from pipeline.training.settings import FineTuneSpec
+from pipeline.training.settings import EpochsByRows, FineTuneSpec
 
 NUM_SAMPLES, SAMPLE_TOKENS = 2, 64
 
-LEAST_EPOCHS, MOST_EPOCHS, ENOUGH_ROWS = 3.0, 10.0, 3500
-"""Where the number of epochs is left open: enough of them to see so many rows, within these bounds."""
-
 
 class SftSpec(FineTuneSpec):
+    epochs_by_rows = EpochsByRows(least=3, most=10, enough_rows=3500)
+
     dataset: Annotated[str, DatasetRef(("instruction",))] = setting(
         help="Conversations to learn from; the assistant's turns are what is trained.", basic=True, min_length=1
-    )
-    num_epochs: float = setting(
-        0.0,
-        help="How many times the training rows are gone through; 0 chooses 3, and up to 10 where rows are few.",
-        unit="epochs",
-        basic=True,
-        ge=0,
-        le=1000,
     )
     batch_size: int = setting(2, help="Sequences that the device computes at once.", unit="sequences", ge=1, le=4096)
     learning_rate: float = setting(
@@ -40,9 +31,6 @@ class SftSpec(FineTuneSpec):
     packing: bool = setting(
         True, help="Lay several short rows in one sequence, each blind to the others: faster, and the same result."
     )
-
-    def epochs_for(self, num_rows: int) -> float:
-        return self.num_epochs or min(MOST_EPOCHS, max(LEAST_EPOCHS, round(ENOUGH_ROWS / num_rows)))
 
 
 def run(spec: SftSpec, context: Context) -> dict[str, Any]:
@@ -139,7 +127,7 @@ RECIPE = Recipe(
     spec=SftSpec,
     run=run,
     charts=(
-        Chart("Loss", ("loss", "eval_loss"), "nats per token", "Lower is better; eval_loss is on rows not trained on."),
+        Chart("Loss", ("loss", "eval_loss"), "nats per token", "Lower is better; held-out rows are not trained on."),
         Chart("Token accuracy", ("token_accuracy", "eval_token_accuracy"), "share", "Tokens guessed right at first."),
         Chart("Learning rate", ("learning_rate",)),
         Chart("Gradient norm", ("gradient_norm",)),

@@ -69,7 +69,6 @@ def training_arguments(
         per_device_eval_batch_size=spec.batch_size,
         gradient_accumulation_steps=spec.gradient_accumulation,
         lr_scheduler_type="constant_with_warmup" if spec.schedule == "constant" else spec.schedule,
-        warmup_steps=spec.warmup_share,
         weight_decay=spec.weight_decay,
         max_grad_norm=spec.max_gradient_norm,
         bf16=uses_bfloat16(spec),
@@ -105,6 +104,7 @@ def train(trainer: Trainer, spec: TrainingSpec, context: Context, *, sample: Sam
     reporter = Callback(spec, context, can_evaluate=trainer.eval_dataset is not None, sample=sample)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(reporter)
+    trainer.args.warmup_steps = warmup_steps(trainer, spec)
     checkpoint = latest_whole(context.checkpoints, warn=lambda text: context.log(text, level="warning"))
     if checkpoint is not None:
         context.log(f"Resuming from the checkpoint of step {step_of(checkpoint)}.")
@@ -112,6 +112,13 @@ def train(trainer: Trainer, spec: TrainingSpec, context: Context, *, sample: Sam
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     raise_if_stopped(context)
     return reporter.last
+
+
+def warmup_steps(trainer: Trainer, spec: TrainingSpec) -> int:
+    """Whole steps of the warm-up, rounded down: a first step of size zero would be the only one of a very short run."""
+    batches = math.ceil(len(trainer.get_train_dataloader()) / spec.gradient_accumulation)
+    num_steps = spec.max_steps or math.ceil(trainer.args.num_train_epochs * batches)
+    return math.floor(spec.warmup_share * num_steps)
 
 
 def raise_if_stopped(context: Context) -> None:

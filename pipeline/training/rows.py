@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pipeline.errors import BadData
 
+MOST_HELD_OUT, FEW_ROWS = 256, 10
+
 RowKind = Literal["text", "instruction", "preference", "unpaired"]
 Row = dict[str, Any]
 
@@ -65,19 +67,25 @@ def kind_of(row: Row) -> RowKind | None:
     return next((kind for kind, fields in MARKS.items() if row.keys() >= fields), None)
 
 
-def split_rows(rows: list[Row], *, held_out_share: float, seed: int, most_held_out: int = 256) -> Split:
-    """Hold back a share of the rows (at least one where the share is above zero, at most `most_held_out`).
+def num_held_out(num_rows: int, share: float, *, most: int = MOST_HELD_OUT) -> int:
+    """How many rows a share holds back: `most` at most, and at least one where there are ten rows or more."""
+    least = 1 if share and num_rows >= FEW_ROWS else 0
+    return min(most, max(least, round(num_rows * share)))
+
+
+def split_rows(rows: list[Row], *, held_out_share: float, seed: int, most_held_out: int = MOST_HELD_OUT) -> Split:
+    """Hold back a share of the rows, as many as `num_held_out` says.
 
     Raises:
         BadData: if nothing would be left to train on.
     """
-    num_held_out = min(most_held_out, max(1, round(len(rows) * held_out_share))) if held_out_share else 0
-    if num_held_out >= len(rows):
+    num_back = num_held_out(len(rows), held_out_share, most=most_held_out)
+    if num_back >= len(rows):
         raise BadData(
-            f"There are {len(rows)} rows and {num_held_out} would be held back: none is left to train on.",
+            f"There are {len(rows)} rows and {num_back} would be held back: none is left to train on.",
             "Add rows, or set the held-out share to 0.",
         )
-    held_out = set(random.Random(seed).sample(range(len(rows)), num_held_out))
+    held_out = set(random.Random(seed).sample(range(len(rows)), num_back))
     return Split(
         train=[row for index, row in enumerate(rows) if index not in held_out],
         held_out=[rows[index] for index in sorted(held_out)],

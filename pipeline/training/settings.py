@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
 from pipeline.spec import ModelRef, Spec, setting
+
+
+@dataclass(frozen=True)
+class EpochsByRows:
+    """How often rows are gone through where that is left open: until about `enough_rows` were seen, within bounds."""
+
+    least: int
+    most: int
+    enough_rows: int
+
+    def of(self, num_rows: int) -> int:
+        return min(self.most, max(self.least, round(self.enough_rows / max(num_rows, 1))))
 
 
 class TrainingSpec(Spec):
@@ -59,6 +72,8 @@ class TrainingSpec(Spec):
 class FineTuneSpec(TrainingSpec):
     """Settings of the recipes that start from a model and may train an adapter on it."""
 
+    epochs_by_rows: ClassVar[EpochsByRows]
+
     model: Annotated[str, ModelRef()] = setting(
         help="The model to start from: one of yours, a local folder or a Hugging Face id.", basic=True, min_length=1
     )
@@ -67,6 +82,14 @@ class FineTuneSpec(TrainingSpec):
         help="Train a small adapter (lora), every weight (full), or an adapter on a 4-bit base (qlora); auto trains "
         "every weight of a whole model of yours under 100 million weights, and an adapter on any other.",
         basic=True,
+    )
+    num_epochs: float = setting(
+        0.0,
+        help="How many times the training rows are gone through; 0 chooses by their count: the more often, the fewer.",
+        unit="epochs",
+        basic=True,
+        ge=0,
+        le=1000,
     )
     max_length: int = setting(
         0,
@@ -84,6 +107,9 @@ class FineTuneSpec(TrainingSpec):
         help="Layers that get an adapter: all-linear, or names separated by commas, such as q_proj, v_proj.",
         min_length=1,
     )
+
+    def epochs_for(self, num_rows: int) -> float:
+        return self.num_epochs or self.epochs_by_rows.of(num_rows)
 
     @model_validator(mode="before")
     @classmethod

@@ -37,7 +37,16 @@ ENDINGS = (
     "It was a good day in Willowmere.",
     "The lamps were lit one by one.",
     "They promised to meet again soon.",
+    "Gladly they stayed until the moon was up.",
+    "Everyone knows that such days are rare.",
+    "In short, they had a very good day.",
+    "First came the soup. Second came the cake.",
+    "Well, there is a lot to say of it, and it depends on whom you ask.",
+    "As far as I know, that was all, or so people say.",
+    "Yes, it was late. No, nobody was tired.",
 )
+"""Their words are those with which answers begin: a word that was never read here could hardly be learned later."""
+
 GATHERINGS = (
     "The feast by the river was full of friends.",
     "The whole village came to the square.",

@@ -55,7 +55,7 @@ def test_the_curve_lies_where_its_values_say() -> None:
 def test_several_series_are_named_and_have_colours_of_their_own() -> None:
     chart = line_chart("Loss", [Series("loss", [(1, 1.0), (2, 0.5)]), Series("eval_loss", [(2, 0.7)])])
     curves = list(parsed(chart).iter("polyline"))
-    assert [curve.attrib["data-name"] for curve in curves] == ["loss", "eval loss"]
+    assert [curve.attrib["data-name"] for curve in curves] == ["loss", "held-out loss"]
     assert len({curve.attrib["stroke"] for curve in curves}) == 2
 
 

@@ -132,8 +132,42 @@ def test_pretrain_leaves_a_whole_folder_with_a_tokenizer_that_marks_the_assistan
     tokenizer = load_tokenizer(base)
     row = {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]}
     tokens = tokenize_conversation(tokenizer, row, str(tokenizer.chat_template))
-    assert tokenizer.decode(tokens.input_ids) == "<|user|>Who?<|end|><|assistant|>Me.<|end|>"
+    assert tokenizer.decode(tokens.input_ids) == "<|user|> Who?<|end|><|assistant|> Me.<|end|>"
     assert tokenizer.decode([token for token in tokens.labels if token != IGNORED]) == "Me.<|end|>"
+
+
+def test_a_word_is_the_same_token_at_the_beginning_and_inside_and_text_comes_back_whole(base: Path) -> None:
+    from pipeline.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(base)
+    (first,) = tokenizer("otter").input_ids
+    assert first in tokenizer("the otter").input_ids
+    for text in ("the otter", "two  spaces\n\n\tand a tab ", "Grüße, 日本 🦦"):
+        assert tokenizer.decode(tokenizer(text).input_ids) == text
+
+
+def test_the_only_step_of_a_short_run_changes_the_model(base: Path, rows: dict[str, Path], tmp_path: Path) -> None:
+    _run("sft", tmp_path / "out", model=base, dataset=rows["instruction"], method="full", max_steps=1)
+    before, after = _weights(base), _weights(tmp_path / "out")
+    assert any((before[name] != after[name]).any() for name in before)
+
+
+def test_documents_in_one_block_do_not_see_each_other(base: Path) -> None:
+    import torch
+
+    from pipeline.loading import load_model, load_tokenizer
+    from pipeline.recipes.pretrain import pack
+
+    model, tokenizer = load_model(base), load_tokenizer(base)
+    texts = [" ".join(WORDS[:6]), " ".join(WORDS[4:])]
+    length = sum(len(tokenizer(text).input_ids) + 1 for text in texts)
+    (block,) = pack(tokenizer, [{"text": text} for text in texts], length)
+    with torch.no_grad():
+        packed = model(
+            input_ids=torch.tensor([block["input_ids"]]), position_ids=torch.tensor([block["position_ids"]])
+        ).logits[0]
+        alone = model(input_ids=torch.tensor([tokenizer(texts[1]).input_ids])).logits[0]
+    torch.testing.assert_close(packed[-len(alone) - 1 : -1], alone, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("recipe", "method"), [("pretrain", None), ("sft", "lora"), ("sft", "full"), ("dpo", "lora")])
@@ -208,7 +242,7 @@ def test_dpo_makes_the_chosen_answers_likelier_than_its_parent_did(
         model=base,
         method="full",
         dataset=rows["preference"],
-        num_epochs=4,
+        num_epochs=12,
         batch_size=4,
         held_out_share=0.25,
         learning_rate=1e-3,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import BadData
-from pipeline.training.rows import read_rows, split_rows
+from pipeline.training.rows import num_held_out, read_rows, split_rows
+from pipeline.training.settings import EpochsByRows
 
 
 def _write(path: Path, *rows: Any) -> Path:
@@ -57,8 +58,20 @@ def test_every_row_is_either_trained_on_or_held_out() -> None:
     assert split == split_rows(rows, held_out_share=0.1, seed=3)
 
 
-def test_one_row_can_be_trained_on_only_when_nothing_is_held_out() -> None:
-    rows = [{"text": "only"}]
-    assert split_rows(rows, held_out_share=0, seed=0).train == rows
+@pytest.mark.parametrize(
+    ("num_rows", "share", "expected"), [(9, 0.05, 0), (10, 0.05, 1), (10, 0, 0), (10_000, 0.05, 256)]
+)
+def test_few_rows_are_all_trained_on_and_of_many_no_more_are_held_out_than_needed(
+    num_rows: int, share: float, expected: int
+) -> None:
+    assert num_held_out(num_rows, share) == expected
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_refused() -> None:
     with pytest.raises(BadData, match="none is left to train on"):
-        split_rows(rows, held_out_share=0.05, seed=0)
+        split_rows([{"text": "a"}, {"text": "b"}], held_out_share=0.9, seed=0)
+
+
+def test_few_rows_are_gone_through_often_and_many_a_few_times() -> None:
+    epochs = EpochsByRows(least=3, most=10, enough_rows=3500)
+    assert [epochs.of(num_rows) for num_rows in (1, 350, 700, 100_000)] == [10, 10, 5, 3]
