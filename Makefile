@@ -15,7 +15,7 @@ test: .dev
 	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest
 
 tour: .dev
-	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -m tour -s tests/browser
+	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -s tests/browser/test_whole_loop.py
 
 check: lint test
 
