@@ -24,7 +24,7 @@ from store.settings import Settings
 from webapp import theme, uploads
 from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
-from webapp.shell import BarStatus, Page, bar, bar_status, document_head
+from webapp.shell import BarStatus, Page, bar, bar_status, document_head, own_styles
 
 PAGES: tuple[str, ...] = (
     "overview", "data", "dataset", "train", "jobs", "job", "models", "model", "playground", "arena",
@@ -140,9 +140,9 @@ _FOREIGN_HEAD = re.compile(r'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>|<l
 def frame(document: str, page: Page, navigation: str) -> str:
     """Gradio's document with our head, our bar above its content, and without its advertisements of itself."""
     ours = _FOREIGN_HEAD.sub("", document)
-    ours = ours.replace("</head>", f"{document_head(page.title)}</head>", 1)
+    ours = ours.replace("</head>", f"{document_head(page.title, assets=page.assets)}</head>", 1)
     ours = ours.replace('control_page_title="true"', 'control_page_title="false"', 1)
-    return ours.replace("<gradio-app", f"{navigation}<gradio-app", 1)
+    return ours.replace("<gradio-app", f"{own_styles(page.assets)}{navigation}<gradio-app", 1)
 
 
 def read_status() -> BarStatus:

@@ -27,6 +27,7 @@ class Steps:
     """How long a training job will be."""
 
     num: int
+    epochs: float
     num_sequences_each: int
     precision: Literal["", "about", "at most"]
     """Text is cut into blocks of tokens only when the job runs, and packing puts short rows together only then."""
@@ -70,9 +71,10 @@ def steps_of(spec: TrainingSpec, version: DatasetVersion) -> Steps:
         sequences = version.size_bytes / BYTES_A_TOKEN / values["context_length"] * sequences / max(version.num_rows, 1)
     each = spec.batch_size * spec.gradient_accumulation
     if spec.max_steps:
-        return Steps(spec.max_steps, each, "")
-    num = max(1, math.ceil(spec.epochs_for(max(1, round(sequences))) * math.ceil(sequences / each)))
-    return Steps(num, each, "about" if is_text else "at most" if values.get("packing") else "")
+        return Steps(spec.max_steps, 0, each, "")
+    epochs = spec.epochs_for(max(1, round(sequences)))
+    num = max(1, math.ceil(epochs * math.ceil(sequences / each)))
+    return Steps(num, epochs, each, "about" if is_text else "at most" if values.get("packing") else "")
 
 
 def outlook_view(outlook: Outlook) -> str:
@@ -87,6 +89,7 @@ def outlook_view(outlook: Outlook) -> str:
         rows.append(("Rows", f"{counted(version.num_rows, f'{escape(version.kind)} row')}{held}"))
     if steps is not None:
         words = f"{steps.precision} {number(steps.num)}, {counted(steps.num_sequences_each, 'sequence')} each"
+        rows.append(("Epochs", number(steps.epochs) if steps.epochs else ""))
         rows.append(("Steps", words.strip()))
     waiting = (
         f"after {counted(outlook.num_queued, 'waiting job')}" if outlook.num_queued else "as soon as a worker is free"

@@ -49,6 +49,7 @@ class Page:
         build: Draws the page's content inside Gradio, below the navigation.
         in_nav: Whether the navigation names it.
         under: The path of the page that the navigation marks while this one is open.
+        assets: Its own style sheets and scripts in `static/`, such as "arena.css".
     """
 
     title: str
@@ -56,6 +57,7 @@ class Page:
     build: Callable[[], None]
     in_nav: bool = False
     under: str = ""
+    assets: tuple[str, ...] = ()
 
 
 # ------------------------------------------------------------------------------------------ parts with Gradio in them
@@ -255,12 +257,18 @@ def bar_status(status: BarStatus) -> str:
     return f'<a href="/jobs">{worker}</a>{waiting}'
 
 
-def document_head(title: str, *, with_bar: bool = True) -> str:
-    """What stands in the <head> of every page: the look, before the first paint, and the bar's behaviour."""
-    scripts = ("hone", "charts") if with_bar else ()
-    behaviour = "".join(f'<script src="/ui/{name}.js" defer></script>' for name in scripts)
+def document_head(title: str, *, with_bar: bool = True, assets: Sequence[str] = ()) -> str:
+    """What stands in the <head> of every page: the look, before the first paint, and the behaviour."""
+    scripts = (*(("hone.js", "charts.js") if with_bar else ()), *(name for name in assets if name.endswith(".js")))
+    behaviour = "".join(f'<script src="/ui/{name}" defer></script>' for name in scripts)
     return (
         f"<title>{escape(title)} · Hone</title>"
-        '<link rel="icon" href="/ui/mark.svg" type="image/svg+xml">'
-        f'<link rel="stylesheet" href="/ui/hone.css"><script src="/ui/boot.js"></script>{behaviour}'
+        f'<link rel="icon" href="/ui/mark.svg" type="image/svg+xml">'
+        '<link rel="stylesheet" href="/ui/hone.css">'
+        f'<script src="/ui/boot.js"></script>{behaviour}'
     )
+
+
+def own_styles(assets: Sequence[str]) -> str:
+    """A page's own style sheets, for its <body>: there they come after Gradio's, which they are to overrule."""
+    return "".join(f'<link rel="stylesheet" href="/ui/{name}">' for name in assets if name.endswith(".css"))

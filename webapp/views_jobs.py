@@ -277,7 +277,7 @@ def job_side(job: Job, now: datetime | None = None) -> str:
 def _result_card(job: Job) -> str:
     if job.state != JobState.SUCCEEDED:
         return ""
-    figures = facts([(label_of(name), summary_value(name, value)) for name, value in job.summary.items()])
+    figures = summary_facts(job.summary)
     if job.model is None or job.model.deleted_at is not None:
         return f'<section class="h-card"><h2 class="h-h2">Result</h2>{figures}</section>' if job.summary else ""
     return (
@@ -285,6 +285,17 @@ def _result_card(job: Job) -> str:
         f'<span class="h-strong">{model_link(job.model)}</span></div>{figures}'
         f'<div class="h-line" style="margin-top:12px">{model_actions(job.model)}</div></section>'
     )
+
+
+def summary_facts(summary: Mapping[str, Any]) -> str:
+    """A job's closing figures, each under the words of its name and with the unit that its name says."""
+    return facts(
+        [(label_of(name.removesuffix("_bytes")), summary_value(name, value)) for name, value in summary.items()]
+    )
+
+
+_SHARES = ("_ratio", "_accuracy", "_prefers_chosen")
+"""How the names of figures end that are shares of one."""
 
 
 def summary_value(name: str, value: Any) -> str:
@@ -296,6 +307,8 @@ def summary_value(name: str, value: Any) -> str:
             return file_size(value)
         if name.endswith("_seconds") or name == "seconds":
             return duration(value)
+        if name.endswith(_SHARES):
+            return f"{number(value * 100)}\u00a0%"
         return number(value, 4)
     return "" if value is None else escape(str(value))
 

@@ -10,7 +10,7 @@ from html import escape
 from store.schema import DatasetVersion, Job, Model
 from webapp.formatting import compact, counted, file_size, number, when
 from webapp.shell import facts, link_button
-from webapp.views_jobs import dataset_link, job_link, model_actions, model_link, summary_value
+from webapp.views_jobs import dataset_link, job_link, model_actions, model_link, summary_facts
 
 KIND_WORDS = {"full": "full weights", "adapter": "adapter", "quantized": "quantized"}
 
@@ -143,11 +143,9 @@ def lineage(model: Model, job: Job | None) -> str:
         ("Chat template", _hash(template) if template else ""),
         ("Packages", ", ".join(f"{escape(name)}\u00a0{escape(version)}" for name, version in sorted(versions.items()))),
     ]
-    figures = [(name, summary_value(name, value)) for name, value in (job.summary if job else {}).items()]
     closing = (
-        f'<section class="h-card"><h2 class="h-h2">When it ended</h2>'
-        f"{facts([(name.replace('_', ' ').capitalize(), value) for name, value in figures])}</section>"
-        if figures
+        f'<section class="h-card"><h2 class="h-h2">When it ended</h2>{summary_facts(job.summary)}</section>'
+        if job and job.summary
         else ""
     )
     body = facts(rows) if any(value for _, value in rows) else "<p class='h-quiet'>Hone did not make this model.</p>"

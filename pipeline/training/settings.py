@@ -85,7 +85,7 @@ class FineTuneSpec(TrainingSpec):
     )
     num_epochs: float = setting(
         0.0,
-        help="How many times the training rows are gone through; 0 chooses by their count: the more often, the fewer.",
+        help="How many times the training rows are gone through; 0 chooses: up to 10 for few rows, less for many.",
         unit="epochs",
         basic=True,
         ge=0,

@@ -84,7 +84,6 @@ class Board:
 
 
 def build() -> None:
-    html('<link rel="stylesheet" href="/ui/arena.css">', head='<script src="/ui/arena.js"></script>')
     header = html(_header("vote"))
     ballot = _draw_ballot()
     board = _draw_board()
@@ -372,4 +371,4 @@ def _vote_button() -> str:
     return link_button("Vote", "/arena", "primary")
 
 
-PAGE = Page(title="Arena", path="/arena", build=build, in_nav=True)
+PAGE = Page(title="Arena", path="/arena", build=build, in_nav=True, assets=("arena.css", "arena.js"))

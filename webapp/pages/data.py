@@ -61,7 +61,6 @@ also as .gz, .zst or .zip. You see what is in it before anything is kept.</p></d
 
 
 def build() -> None:
-    html('<link rel="stylesheet" href="/ui/data.css">')
     html(page_header("Data", "Rows to learn from: conversations, preferences, judged answers or plain text."))
     upload_id = gr.State("")
     address = gr.Textbox(visible=False)
@@ -260,4 +259,4 @@ def _table() -> str:
         return datasets_table(datasets.list_datasets(session), datasets.count_uses(session))
 
 
-PAGE = Page(title="Data", path="/data", build=build, in_nav=True)
+PAGE = Page(title="Data", path="/data", build=build, in_nav=True, assets=("data.css",))

@@ -23,7 +23,6 @@ _FOLLOW = "(address) => { if (address) window.location.assign(address); }"
 
 
 def build() -> None:
-    html('<link rel="stylesheet" href="/ui/data.css">')
     version_id = gr.State(0)
     address = gr.Textbox(visible=False)
     header = html(min_height=48)
@@ -157,4 +156,4 @@ def _delete(version_id: int) -> tuple[str, str]:
     return "", "/data"
 
 
-PAGE = Page(title="Dataset", path="/dataset", build=build, under="/data")
+PAGE = Page(title="Dataset", path="/dataset", build=build, under="/data", assets=("data.css",))

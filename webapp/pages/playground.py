@@ -89,7 +89,6 @@ class Parts:
 
 
 def build() -> None:
-    html('<link rel="stylesheet" href="/ui/playground.css">')
     html(page_header("Playground", actions=link_button("New conversation", "/playground", slim=True)))
     parts = _draw()
     _connect(parts)
@@ -515,4 +514,4 @@ def _no_model_yet(training: Sequence[Job]) -> str:
     )
 
 
-PAGE = Page(title="Playground", path="/playground", build=build, in_nav=True)
+PAGE = Page(title="Playground", path="/playground", build=build, in_nav=True, assets=("playground.css",))
