@@ -1,4 +1,4 @@
-"""Take the pictures that the README and the docs show, from a Hone that runs: wide and light, and narrow and dark.
+"""Take the pictures that the README shows, from a Hone that runs and in which the tour was walked.
 
 make pictures                 of http://127.0.0.1:7861
 python scripts/pictures.py ADDRESS
@@ -9,23 +9,35 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
 ADDRESS = "http://127.0.0.1:7861"
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
-PAGES = {
-    "overview": "/",
-    "data": "/data",
-    "train": "/train",
-    "jobs": "/jobs",
-    "job": "/job?id=1",
-    "models": "/models",
-    "playground": "/playground",
-    "arena": "/arena",
-    "board": "/arena?view=board",
-}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One screen; `follow` is the link on it that leads to what is shown."""
+
+    name: str
+    path: str
+    follow: str = ""
+    width: int = 1440
+    is_dark: bool = False
+
+
+PICTURES = (
+    Picture("overview", "/"),
+    Picture("train", "/train?recipe=dpo"),
+    Picture("job", "/jobs?recipe=dpo&search=willow-dpo", follow=".h-jobs a[href^='/job?id=']"),
+    Picture("playground", "/playground", follow=".h-pg-history a"),
+    Picture("board", "/arena?view=board"),
+    Picture("overview-narrow-dark", "/", width=390, is_dark=True),
+    Picture("models-narrow-dark", "/models", width=390, is_dark=True),
+)
 SETTLE_MILLISECONDS = 3000
 
 
@@ -36,16 +48,20 @@ def main() -> None:
     options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=options)
-        for name, path in PAGES.items():
-            take(browser, address + path, FOLDER / f"{name}.png", width=1440, dark=False)
-            take(browser, address + path, FOLDER / f"{name}-narrow-dark.png", width=390, dark=True)
+        for picture in PICTURES:
+            take(browser, address, picture)
         browser.close()
 
 
-def take(browser: Browser, address: str, file: Path, *, width: int, dark: bool) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
-    page.goto(address)
+def take(browser: Browser, address: str, picture: Picture) -> None:
+    scheme = "dark" if picture.is_dark else "light"
+    page = browser.new_page(viewport={"width": picture.width, "height": 900}, color_scheme=scheme)
+    page.goto(address + picture.path)
     page.wait_for_timeout(SETTLE_MILLISECONDS)
+    if picture.follow:
+        page.locator(picture.follow).first.click()
+        page.wait_for_timeout(SETTLE_MILLISECONDS)
+    file = FOLDER / f"{picture.name}.png"
     page.screenshot(path=file)
     page.close()
     print(file)

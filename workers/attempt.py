@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
@@ -24,11 +20,11 @@ from pipeline.errors import HoneError
 from pipeline.events import Event, Failed, Finished, LogLine, Numbered, parse_line
 from pipeline.model_folder import ModelManifest, read_manifest
 from pipeline.recipes import get_recipe
-from pipeline.watchdog import kill_descendants
 from store import attempts, jobs
 from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import reading, writing
 from store.settings import settings
+from workers.children import Child
 from workers.devices import Device
 
 log = logging.getLogger(__name__)
@@ -69,7 +65,7 @@ class _Attempt:
         self.out = settings().models_folder / f".making-{claim.job_id}-{claim.epoch}"
         self.relay = _EventRelay(claim, self.folder / "events.jsonl")
         self.lease = _Lease(claim)
-        self.child: subprocess.Popen[bytes] | None = None
+        self.child: Child | None = None
 
     def run(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,50 +75,38 @@ class _Attempt:
         self.child = self._start_child()
         self._accompany(self.child)
         self.relay.relay()
-        self._close(self.child.returncode)
+        self._close(self.child.exit_code)
 
     def clean_up(self) -> None:
         """Leave nothing running and nothing half-made."""
         self.lease.end()
         if self.child is not None:
-            _kill(self.child)
+            self.child.kill()
         shutil.rmtree(self.out, ignore_errors=True)
 
-    def _start_child(self) -> subprocess.Popen[bytes]:
+    def _start_child(self) -> Child:
         spec_file = self.folder / "spec.json"
         spec_file.write_text(json.dumps({"recipe": self.claim.recipe} | self.claim.spec), encoding="utf-8")
-        command = [sys.executable, "-m", "pipeline", "run", str(spec_file), "--watch-stdin"]
-        command += ["--out", str(self.out), "--checkpoints", str(self.checkpoints)]
-        command += ["--events", str(self.relay.path)]
-        with (self.folder / "output.log").open("wb") as output:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=os.environ | self.device.environment(),
-                start_new_session=True,  # Ctrl-C at the terminal is for us; the child is told through its stdin
-            )
+        arguments = ["run", str(spec_file), "--watch-stdin", "--out", str(self.out)]
+        arguments += ["--checkpoints", str(self.checkpoints), "--events", str(self.relay.path)]
+        return Child(arguments, environment=self.device.environment(), output=self.folder / "output.log")
 
-    def _accompany(self, child: subprocess.Popen[bytes]) -> None:
+    def _accompany(self, child: Child) -> None:
         """Relay events until the child ends; pass on a wish to stop, and insist on it after a while."""
         told_at: float | None = None
-        while child.poll() is None:
+        while child.exit_code is None:
             self.lease.check()
             wish = self.lease.stop_requested or ("pause" if self.shutting_down.is_set() else None)
             if wish is not None and told_at is None:
                 told_at = time.monotonic()
-                _tell(child, wish)
+                child.tell(wish)
             if told_at is not None and time.monotonic() - told_at > GRACE_SECONDS:
                 log.warning("Job %d did not stop within %.0f s and was killed.", self.claim.job_id, GRACE_SECONDS)
-                _kill(child)
+                child.kill()
             self.relay.relay()
-            try:
-                child.wait(RELAY_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
+            child.wait(RELAY_SECONDS)
 
-    def _close(self, exit_code: int) -> None:
+    def _close(self, exit_code: int | None) -> None:
         """Write down how the attempt ended."""
         place = self.claim.job_id, self.claim.epoch
         match self.relay.last:
@@ -172,7 +156,7 @@ class _Attempt:
         else:
             self._in_time(lambda: _write(attempts.release, *place))
 
-    def _record_death(self, exit_code: int) -> None:
+    def _record_death(self, exit_code: int | None) -> None:
         """The child died without a word: say what can be known from outside."""
         self.relay.add(LogLine(level="error", text=_end_of_file(self.folder / "output.log")))
         if exit_code == -signal.SIGKILL:
@@ -298,26 +282,6 @@ class _EventRelay:
 def _write(operation: Callable[..., object], *place: object, **values: object) -> None:
     with writing() as session:
         operation(session, *place, **values)
-
-
-def _tell(child: subprocess.Popen[bytes], wish: StopReason) -> None:
-    assert child.stdin is not None
-    try:
-        child.stdin.write(f"{wish}\n".encode())
-        child.stdin.flush()
-    except BrokenPipeError:
-        log.info("A child ended before it could be asked to stop.")
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child and all its descendants, which may sit in sessions of their own."""
-    if child.poll() is None:
-        try:
-            kill_descendants(psutil.Process(child.pid))
-        except psutil.NoSuchProcess:
-            log.debug("A child ended by itself.")
-        child.kill()
-        child.wait()
 
 
 def _end_of_file(path: Path) -> str:

@@ -18,6 +18,7 @@ from store import attempts, fleet
 from store.database import writing
 from store.settings import settings
 from workers.attempt import run_attempt
+from workers.children import warm_up
 from workers.devices import Device, find_devices
 from workers.queue import WORK, celery_app, wake
 from workers.sweeper import start_sweeper
@@ -79,6 +80,7 @@ class Worker:
 
 def run_worker() -> None:
     """Work until SIGTERM or Ctrl-C, which lets running jobs save a checkpoint and gives them back to the queue."""
+    warm_up()
     worker = Worker()
     app = celery_app()
     app.task(worker.work, name=WORK, ignore_result=True)

@@ -64,7 +64,8 @@ def hone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHone]:
         parts = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert process.wait(90) == 0, (folder / "up.log").read_text()
-        assert not [part for part in parts if part.is_running()]
+        _, left = psutil.wait_procs(parts, timeout=3)
+        assert not left
     finally:
         if process.poll() is None:
             process.kill()

@@ -98,8 +98,10 @@ def wait_for(job_id: int, condition: Callable[[Job], bool], seconds: float = 90)
 
 
 def trainer_of(job_id: int) -> psutil.Process:
-    for process in psutil.process_iter(["cmdline"]):
-        if f"{settings().jobs_folder}/{job_id}/" in " ".join(process.info["cmdline"] or []):
+    """The process that writes what the job prints."""
+    outputs = {str(path) for path in settings().jobs_folder.glob(f"{job_id}/*/output.log")}
+    for process in psutil.process_iter(["open_files"]):
+        if outputs & {file.path for file in process.info["open_files"] or []}:
             return process
     raise AssertionError(f"no process trains job {job_id}")
 

@@ -1,0 +1,79 @@
+"""Children: forked or new, a job's process obeys, tells how it ended, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.events import Finished, parse_line
+from store.settings import settings
+from tests.integration.test_worker import TINY
+from workers.children import Child, warm_up
+
+
+@pytest.fixture
+def is_warm() -> str:
+    return "1"
+
+
+@pytest.fixture
+def start(is_warm: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[None]:
+    monkeypatch.setenv("HONE_WARM_START", is_warm)
+    settings.cache_clear()
+    warm_up()
+    yield
+    settings.cache_clear()
+
+
+def child_that_trains(folder: Path, **values: object) -> Child:
+    rows = folder / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"text": f"Hen {n} sat on an egg in the barn."}) + "\n" for n in range(200)))
+    spec = folder / "spec.json"
+    spec.write_text(json.dumps({"recipe": "pretrain", "dataset": str(rows)} | TINY | values))
+    arguments = ["run", str(spec), "--watch-stdin", "--out", str(folder / "out"), "--events", str(folder / "events")]
+    return Child(arguments, environment={"CUDA_VISIBLE_DEVICES": ""}, output=folder / "output.log")
+
+
+def wait_until_it_trains(child: Child, folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not (folder / "events").exists() or b'"step"' not in (folder / "events").read_bytes():
+        assert child.exit_code is None, (folder / "output.log").read_text()
+        assert time.monotonic() < deadline
+        child.wait(0.1)
+
+
+@pytest.mark.parametrize("is_warm", ["1", "0"], ids=["forked", "new"])
+@pytest.mark.usefixtures("start")
+def test_a_child_does_its_job_and_ends_with_zero(tmp_path: Path) -> None:
+    child = child_that_trains(tmp_path, max_steps=2)
+    child.wait(60)
+    assert child.exit_code == 0, (tmp_path / "output.log").read_text()
+    last = parse_line((tmp_path / "events").read_bytes().splitlines()[-1])
+    assert isinstance(last.event, Finished)
+    child.kill()
+
+
+@pytest.mark.usefixtures("start")
+def test_a_child_that_is_told_to_pause_saves_and_says_so_by_its_exit_code(tmp_path: Path) -> None:
+    child = child_that_trains(tmp_path, max_steps=1_000_000)
+    wait_until_it_trains(child, tmp_path)
+    assert child.tell("pause")
+    child.wait(30)
+    assert child.exit_code == 3
+    assert list((tmp_path / "out.checkpoints").glob("checkpoint-*"))
+    child.kill()
+
+
+@pytest.mark.usefixtures("start")
+def test_a_killed_child_leaves_no_process_and_its_signal_as_exit_code(tmp_path: Path) -> None:
+    child = child_that_trains(tmp_path, max_steps=1_000_000)
+    wait_until_it_trains(child, tmp_path)
+    child.kill()
+    assert child.exit_code == -9
+    output = str(tmp_path / "output.log")
+    assert [p for p in psutil.process_iter(["open_files"]) if output in str(p.info["open_files"])] == []

@@ -1,0 +1,132 @@
+"""Children: one process a job, forked from a process that has loaded the libraries of training already.
+
+Importing torch, transformers, peft and trl takes seconds. A worker therefore keeps a fork server (Python's own) that
+imported them and has touched no GPU; a job's process is a fork of it, and ends with the job, so that whatever the job
+leaked goes with it. Without `HONE_WARM_START` each child is a new interpreter, at the price of those seconds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
+from pathlib import Path
+
+import psutil
+
+from pipeline.watchdog import kill_descendants
+from store.settings import settings
+
+PRELOADED = (
+    "torch",
+    "torch.optim.adamw",
+    "accelerate",
+    "datasets",
+    "peft",
+    "transformers.trainer",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.auto.modeling_auto",
+    "trl.trainer.sft_trainer",
+    "trl.trainer.dpo_trainer",
+    "pipeline.__main__",
+)
+"""What the fork server imports before its first fork. None of it starts a thread or asks for a GPU."""
+
+ENVIRONMENT = {
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # whether there is a GPU is then known without initialising CUDA
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+}
+"""What the libraries read from the environment when they are imported, which for a fork is before the job is known."""
+
+
+def warm_up() -> None:
+    """Start the fork server now, so that it is ready when the first job comes. Call before the first `Child`."""
+    if settings().warm_start:
+        os.environ.update(ENVIRONMENT)
+        multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
+        forkserver.ensure_running()
+
+
+class Child:
+    """A process that runs `python -m pipeline` with the given arguments.
+
+    Its standard input is a pipe of which this side holds the other end: words are told through it, and a child that was
+    started with `--watch-stdin` ends when it closes, however this process ended (see `pipeline.watchdog`).
+
+    Args:
+        environment: Variables that are set in the child beside those of this process.
+        output: The file for everything that it prints.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, environment: Mapping[str, str], output: Path) -> None:
+        context = _context()
+        heard, self._told = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_run_pipeline, args=(list(arguments), dict(environment), heard, str(output)), daemon=False
+        )
+        self._process.start()
+        heard.close()
+        self._seen = _process_of(self._process.pid)
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative when a signal ended it."""
+        return self._process.exitcode
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it ends, but no longer than `seconds`."""
+        self._process.join(seconds)
+
+    def tell(self, word: str) -> bool:
+        """Send a line to its standard input; returns False where it has ended already."""
+        try:
+            os.write(self._told.fileno(), f"{word}\n".encode())
+        except BrokenPipeError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End it and all its descendants, which may sit in sessions of their own."""
+        if self._seen is not None and self._seen.is_running():
+            try:
+                kill_descendants(self._seen)
+                self._seen.kill()
+            except psutil.NoSuchProcess:
+                pass
+        self._process.join()
+        self._told.close()
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    if settings().warm_start:
+        return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
+
+
+def _process_of(pid: int | None) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _run_pipeline(arguments: list[str], environment: dict[str, str], heard: Connection, output: str) -> None:
+    """What the new process does: make its standard streams those of the job, and run it."""
+    os.setsid()  # Ctrl-C at the terminal is for the worker; the child is told through its standard input
+    os.environ.update(environment)
+    os.dup2(heard.fileno(), sys.stdin.fileno())
+    heard.close()
+    with Path(output).open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    from pipeline.__main__ import main
+
+    sys.exit(main(arguments))
