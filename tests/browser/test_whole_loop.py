@@ -98,6 +98,7 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     ids = {name: model_id(name) for name in ("willow-base", "willow-sft", "willow-dpo", "willow-nf4")}
     page.goto(f"/playground?models={ids['willow-base']},{ids['willow-sft']},{ids['willow-nf4']}")
     question, value = trained_question(world)
+    expect(page.locator("#h-pg-send")).to_be_enabled()
     page.get_by_label("Temperature").fill("0")
     page.locator("#h-pg-prompt textarea").fill(question)
     page.locator("#h-pg-send").click()
