@@ -106,6 +106,8 @@ def inspect_file(path: Path, name: str, mapping: Mapping | None = None) -> Inspe
     raw = open_raw(path, name)
     found = _first_rows(raw)
     good = [item for item in found if isinstance(item, RawRow)]
+    if not good:
+        raise _no_readable_row(name, [item for item in found if isinstance(item, BadRow)], raw.shape.counted_in)
     columns = _columns_of(good)
     known = recognise(columns)
     mapping = mapping or (known.mapping if known else None)
@@ -131,6 +133,17 @@ def inspect_file(path: Path, name: str, mapping: Mapping | None = None) -> Inspe
         raw_rows=[_shortened(item.value) for item in good[:NUM_PREVIEW_ROWS]],
         rows=rows,
         rejected=sorted(rejected, key=lambda rejection: rejection.row),
+    )
+
+
+def _no_readable_row(name: str, found: list[BadRow], counted_in: str) -> BadData:
+    if not found:
+        return BadData(f"“{name}” has no rows.", "Check that the file was written whole, and upload it again.")
+    first = found[0]
+    detail = f" ({first.detail})" if first.detail else ""
+    return BadData(
+        f"No row at the beginning of “{name}” can be read; {counted_in} {first.number}: {first.reason}{detail}.",
+        "Save it as UTF-8 text in the format that its name says, and upload it again.",
     )
 
 

@@ -160,3 +160,10 @@ def test_three_hundred_megabytes_are_imported_in_little_memory(tmp_path: Path) -
     assert json.loads(done.stdout.splitlines()[-1])["num_rows"] == 1 + 300_000_000 // len(row)
     peak_kilobytes = int(done.stderr.split()[-1])
     assert peak_kilobytes < 120_000
+
+
+def test_a_file_without_one_readable_row_is_refused_with_the_reason_of_its_first(tmp_path: Path) -> None:
+    path = tmp_path / "latin1.jsonl"
+    path.write_bytes(b'{"instruction": "caf\xe9", "output": "x"}\n')
+    with pytest.raises(BadData, match=r"line 1: not valid UTF-8 \(at byte 21 of the row\)"):
+        inspect_file(path, path.name)
