@@ -78,9 +78,14 @@ class Processes:
             if prepare_first_start():
                 wake()
             try:
+                # Inference loads torch, which takes seconds: whoever started Hone first wants to see its pages.
+                later = [part for part in self._parts if part.name == "inference"]
                 for part in self._parts:
-                    part.start()
+                    if part not in later:
+                        part.start()
                 if self._wait_until_ready():
+                    for part in later:
+                        part.start()
                     print(f"\n  Hone is ready:  {self._address()}\n")
                     print(f"  Data folder: {self.settings.home} (logs in logs/)\n  Stop with Ctrl-C.\n", flush=True)
                 while not self._stopping.wait(0.5):

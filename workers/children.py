@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -47,12 +48,18 @@ ENVIRONMENT = {
 """What the libraries read from the environment when they are imported, which for a fork is before the job is known."""
 
 
-def warm_up() -> None:
-    """Start the fork server now, so that it is ready when the first job comes. Call before the first `Child`."""
+def warm_up(*, after_seconds: float = 0) -> None:
+    """Have the fork server ready when a job comes. Call before the first `Child`, which starts it where it must.
+
+    Args:
+        after_seconds: When to start it if no job has come by then: other parts of Hone start more quickly before.
+    """
     if settings().warm_start:
         os.environ.update(ENVIRONMENT)
         multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
-        forkserver.ensure_running()
+        timer = threading.Timer(after_seconds, forkserver.ensure_running)
+        timer.daemon = True
+        timer.start()
 
 
 class Child:

@@ -14,6 +14,7 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.watchdog import kill_descendants
 from store import attempts, fleet
 from store.database import writing
 from store.settings import settings
@@ -26,6 +27,7 @@ from workers.sweeper import start_sweeper
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
+SECONDS_TO_WARM_UP = 10.0
 
 
 class Worker:
@@ -80,7 +82,7 @@ class Worker:
 
 def run_worker() -> None:
     """Work until SIGTERM or Ctrl-C, which lets running jobs save a checkpoint and gives them back to the queue."""
-    warm_up()
+    warm_up(after_seconds=SECONDS_TO_WARM_UP)
     worker = Worker()
     app = celery_app()
     app.task(worker.work, name=WORK, ignore_result=True)
@@ -98,3 +100,4 @@ def run_worker() -> None:
         app.worker_main(["--quiet", "worker", *options])
     finally:
         worker.leave()
+        kill_descendants()  # the jobs have ended by now: what is left is the process that they were forked from
