@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from pipeline.context import Context, StopSignal
+from pipeline.environment import quieten_libraries
 from pipeline.errors import BadSpec, HoneError, as_hone_error
 from pipeline.events import Failed, Finished, LogLine
 from pipeline.recipes import Recipe, all_recipes, get_recipe
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run one job file; every outcome, a crash included, ends in a `finished` or `failed` event."""
-    _quieten_libraries()
+    quieten_libraries()
     stop = StopSignal()
     _pause_on_signals(stop)
     if options.watch_stdin:
@@ -116,15 +117,6 @@ def _checkpoint_folder(options: argparse.Namespace) -> Path:
     checkpoints: Path = options.checkpoints or options.out.with_name(f"{options.out.name}.checkpoints")
     checkpoints.mkdir(parents=True, exist_ok=True)
     return checkpoints
-
-
-def _quieten_libraries() -> None:
-    """Settings that the libraries read from the environment when they are first imported, in this process only."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def _obey(line: str, stop: StopSignal) -> None:

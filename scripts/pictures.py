@@ -31,11 +31,9 @@ class Picture:
 
 PICTURES = (
     Picture("overview", "/"),
-    Picture("train", "/train?recipe=dpo"),
     Picture("job", "/jobs?recipe=dpo&search=willow-dpo", follow=".h-jobs a[href^='/job?id=']"),
     Picture("playground", "/playground", follow=".h-pg-history a"),
     Picture("board", "/arena?view=board"),
-    Picture("overview-narrow-dark", "/", width=390, is_dark=True),
     Picture("models-narrow-dark", "/models", width=390, is_dark=True),
 )
 SETTLE_MILLISECONDS = 3000

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.environment import quieten_libraries
 from pipeline.watchdog import kill_descendants
 from store.settings import settings
 
@@ -37,16 +38,6 @@ PRELOADED = (
 )
 """What the fork server imports before its first fork. None of it starts a thread or asks for a GPU."""
 
-ENVIRONMENT = {
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # whether there is a GPU is then known without initialising CUDA
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TQDM_DISABLE": "1",
-}
-"""What the libraries read from the environment when they are imported, which for a fork is before the job is known."""
-
 
 def warm_up(*, after_seconds: float = 0) -> None:
     """Have the fork server ready when a job comes. Call before the first `Child`, which starts it where it must.
@@ -55,7 +46,9 @@ def warm_up(*, after_seconds: float = 0) -> None:
         after_seconds: When to start it if no job has come by then: other parts of Hone start more quickly before.
     """
     if settings().warm_start:
-        os.environ.update(ENVIRONMENT)
+        # The fork server imports the libraries before it knows of a job, in the environment of this process.
+        quieten_libraries()
+        os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # is there a GPU? asked without initialising CUDA
         multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
         timer = threading.Timer(after_seconds, forkserver.ensure_running)
         timer.daemon = True
