@@ -185,7 +185,7 @@ def _connect(header: gr.HTML, ballot: Ballot, board: Board) -> None:
             outputs=ballot.all,
             js="(id, seconds) => [id, window.honeArena?.seconds() ?? null]",
             **quick,
-        ).success(None, js="() => document.getElementById('h-arena-next')?.focus()", **quick)
+        ).success(None, js=_OFFER_NEXT, **quick)
     board.reference.input(reference_changed, inputs=[board.reference], outputs=board.all, **quick)
     board.train.click(trained, outputs=board.all, **quick).success(
         None, inputs=[board.train_address], js="(address) => { if (address) location.assign(address) }", **quick
@@ -193,6 +193,10 @@ def _connect(header: gr.HTML, ballot: Ballot, board: Board) -> None:
 
 
 _SHOW_ADDRESS = "(id) => { if (id) history.replaceState(history.state, '', '/arena?battle=' + id) }"
+_OFFER_NEXT = """() => {
+    // Not away from a prompt that the person has begun to write meanwhile.
+    if (!document.activeElement?.matches('input, textarea')) document.getElementById('h-arena-next')?.focus();
+}"""
 _ANSWERS_SHOWN = "() => window.honeArena?.answersShown()"
 
 

@@ -12,6 +12,13 @@ window.honeArena ??= (() => {
     event.preventDefault();
     button.click();
   });
+  // Of presses in one breath the first counts: on their way to the server a later one could overtake it.
+  let votedIn = null, votedAt = 0;
+  addEventListener("click", (event) => {
+    if (!event.target.closest?.("[id^='h-arena-vote-']")) return;
+    if (votedIn === location.search && performance.now() - votedAt < 2000) event.stopImmediatePropagation();
+    else [votedIn, votedAt] = [location.search, performance.now()];
+  }, true);
   return {
     answersShown() { shownAt = performance.now(); },
     seconds() { return shownAt === null ? null : (performance.now() - shownAt) / 1000; },
