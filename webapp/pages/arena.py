@@ -168,15 +168,13 @@ def _connect(header: gr.HTML, ballot: Ballot, board: Board) -> None:
     def trained(request: gr.Request) -> Updates:
         return _made_dataset(board, request)
 
-    starts = [
-        on_load(opened, outputs=[header, *ballot.all, *board.all]),
-        gr.on([ballot.ask.click, ballot.prompt.submit], asked, inputs=[ballot.prompt], outputs=ballot.all, **quick),
-        ballot.next.click(moved_on, outputs=ballot.all, **quick),
-    ]
-    for start in starts:
-        start.success(None, inputs=[ballot.battle_id], js=_SHOW_ADDRESS, **quick).success(
-            answered, inputs=[ballot.battle_id], outputs=ballot.all, **waiting
-        ).success(None, js=_ANSWERS_SHOWN, **quick)
+    on_load(opened, outputs=[header, *ballot.all, *board.all])
+    gr.on([ballot.ask.click, ballot.prompt.submit], asked, inputs=[ballot.prompt], outputs=ballot.all, **quick)
+    ballot.next.click(moved_on, outputs=ballot.all, **quick)
+    # Whatever brought a battle to the page, it is followed once, from the moment that it is there.
+    ballot.battle_id.change(None, inputs=[ballot.battle_id], js=_SHOW_ADDRESS, **quick).success(
+        answered, inputs=[ballot.battle_id], outputs=ballot.all, **waiting
+    ).success(None, js=_ANSWERS_SHOWN, **quick)
     seconds = gr.Number(visible="hidden", label="Seconds")
     for (outcome, _), button in zip(VOTES, ballot.vote_buttons, strict=True):
         button.click(
