@@ -16,7 +16,7 @@ window.honeArena ??= (() => {
   let votedIn = null, votedAt = 0;
   addEventListener("click", (event) => {
     if (!event.target.closest?.("[id^='h-arena-vote-']")) return;
-    if (votedIn === location.search && performance.now() - votedAt < 2000) event.stopImmediatePropagation();
+    if (votedIn === location.search && performance.now() - votedAt < 500) event.stopImmediatePropagation();
     else [votedIn, votedAt] = [location.search, performance.now()];
   }, true);
   return {
