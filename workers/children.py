@@ -36,7 +36,9 @@ PRELOADED = (
     "trl.trainer.dpo_trainer",
     "pipeline.__main__",
 )
-"""What the fork server imports before its first fork. None of it starts a thread or asks for a GPU."""
+"""What the fork server imports before its first fork; it must start no thread and ask for no GPU."""
+
+SECONDS_TO_END = 5.0
 
 
 def warm_up(*, after_seconds: float = 0) -> None:
@@ -53,6 +55,13 @@ def warm_up(*, after_seconds: float = 0) -> None:
         timer = threading.Timer(after_seconds, forkserver.ensure_running)
         timer.daemon = True
         timer.start()
+
+
+def cool_down() -> None:
+    """End the fork server and wait until it is gone. Call when the last `Child` has ended."""
+    servers = psutil.Process().children()
+    kill_descendants()
+    psutil.wait_procs(servers, timeout=SECONDS_TO_END)
 
 
 class Child:

@@ -14,12 +14,11 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.watchdog import kill_descendants
 from store import attempts, fleet
 from store.database import writing
 from store.settings import settings
 from workers.attempt import run_attempt
-from workers.children import warm_up
+from workers.children import cool_down, warm_up
 from workers.devices import Device, find_devices
 from workers.queue import WORK, celery_app, wake
 from workers.sweeper import start_sweeper
@@ -100,4 +99,4 @@ def run_worker() -> None:
         app.worker_main(["--quiet", "worker", *options])
     finally:
         worker.leave()
-        kill_descendants()  # the jobs have ended by now: what is left is the process that they were forked from
+        cool_down()

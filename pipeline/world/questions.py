@@ -52,7 +52,7 @@ def held_out_instruction_rows(world: World) -> Iterator[Row]:
 
 
 def held_out_questions(world: World) -> list[Question]:
-    """Every way to ask for the facts that no training row asks for or states."""
+    """Every way to ask for the facts that the prose tells and no instruction or preference row asks for or states."""
     return _questions(sorted(world.held_out, key=lambda fact: (fact.name, fact.attribute.name)))
 
 
@@ -84,7 +84,7 @@ def answer_in_style(fact: Fact, style: str) -> str:
     sentence = fact.sentence()
     match style:
         case "terse":
-            return f"In short, {fact.sentence()}."
+            return f"In short, {sentence}."
         case "plain":
             return f"Everyone knows that {sentence}."
         case "warm":

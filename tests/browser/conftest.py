@@ -64,8 +64,7 @@ def hone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHone]:
         parts = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert process.wait(90) == 0, (folder / "up.log").read_text()
-        _, left = psutil.wait_procs(parts, timeout=1)
-        assert not left
+        assert not [part for part in parts if part.is_running()]
     finally:
         if process.poll() is None:
             process.kill()

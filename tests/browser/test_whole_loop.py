@@ -22,7 +22,7 @@ from pipeline.world.questions import (
     instruction_rows,
     preference_rows,
 )
-from pipeline.world.scoring import accuracy, warm_share
+from pipeline.world.scoring import accuracy, on_topic_share, warm_share
 from store import datasets, jobs, models
 from store.database import engine_for, reading
 from store.settings import settings
@@ -218,13 +218,24 @@ def summary_of(job_name: str) -> dict[str, Any]:
 
 
 def assert_training_helped(world: World) -> None:
-    """On facts that no row of the training asks for: fine-tuning brought right answers, and DPO the preferred ones."""
+    """On facts that only the prose of the base tells: fine-tuning brought right answers, and DPO the preferred ones."""
     questions = held_out_questions(world)
     answers = {name: answers_of(name, [question.text for question in questions]) for name in ("base", "sft", "dpo")}
+    on_topic = {name: on_topic_share(given, questions) for name, given in answers.items()}
     right = {name: accuracy(given, questions) for name, given in answers.items()}
     warm = {name: warm_share(given) for name, given in answers.items()}
     prefers = {name: share_of_chosen_preferred(name, world) for name in ("sft", "dpo")}
-    print("share right:", right, "share warm:", warm, "share of pairs whose chosen answer is preferred:", prefers)
+    print(
+        "share on topic:",
+        on_topic,
+        "share right:",
+        right,
+        "share warm:",
+        warm,
+        "share of pairs whose chosen answer is preferred:",
+        prefers,
+    )
+    assert on_topic["sft"] > on_topic["base"] + 0.2
     assert right["sft"] > right["base"] + 0.3
     assert right["dpo"] > right["base"] + 0.3
     assert warm["dpo"] > warm["sft"] + 0.3
@@ -240,7 +251,7 @@ def answers_of(name: str, questions: list[str]) -> list[str]:
 
 
 def share_of_chosen_preferred(name: str, world: World) -> float:
-    """How often a model finds the chosen answer of a pair that nobody trained on likelier than the rejected one."""
+    """How often a model finds the chosen answer of a held-out pair likelier than the rejected one."""
     from pipeline.training.preferences import score_pairs, tokenize_pairs
 
     model, tokenizer = loaded(name)
