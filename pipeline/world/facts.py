@@ -208,7 +208,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class World:
-    """Every fact, and which of them are never asked about in training."""
+    """Every fact, and which of them no row after the prose asks about."""
 
     facts: tuple[Fact, ...]
     held_out: frozenset[Fact]
