@@ -230,9 +230,6 @@ def _begun(ballot: Ballot, request: gr.Request, prompt: str | None) -> Updates:
 
 async def _answered(ballot: Ballot, battle_id: str, request: gr.Request) -> AsyncIterator[Updates]:
     """Wait until both answers are whole, and show them together, so that speed tells nothing."""
-    if not battle_id:  # the page was opened without a battle; a quick person may have begun one by now
-        yield {ballot.battle_id: gr.skip()}
-        return
     person = current_person(request)
     battle = _load(battle_id)
     if battle.state != "preparing":
