@@ -133,10 +133,11 @@ def _tick_words(tick: float) -> str:
 
 
 def _curve(one: Series, index: int, scale: _Scale) -> str:
-    points = one.points if len(one.points) > 1 else [one.points[0], one.points[0]]
+    is_dot = len(one.points) == 1
+    points = [*one.points, *one.points] if is_dot else one.points
     places = " ".join(f"{scale.x(step):.2f},{scale.y(value):.2f}" for step, value in points)
     data = " ".join(f"{step}:{value:.6g}" for step, value in points)
-    shape = "h-curve" if len(one.points) > 1 else "h-curve h-dot"
+    shape = "h-curve h-dot" if is_dot else "h-curve"
     return (
         f'<polyline class="{shape}" points="{places}" stroke="var(--hone-series-{(index - 1) % NUM_COLOURS + 1})" '
         f'data-name="{escape(label_of_metric(one.name))}" data-values="{data}"/>'

@@ -36,7 +36,7 @@ def build() -> None:
         leave = gr.Button("Take out of the queue", variant="stop", elem_classes="h-fit", visible=False)
         go_on = gr.Button("Continue from checkpoint", variant="primary", elem_classes="h-fit", visible=False)
         retry = gr.Button("Retry", variant="primary", elem_classes="h-fit", visible=False)
-    with gr.Row(elem_classes="h-job"):
+    with gr.Row(elem_classes="h-job") as workspace:
         with gr.Column(scale=3, min_width=320):
             charts = html(min_height=256)
             with gr.Column(elem_classes="h-card"):
@@ -55,7 +55,7 @@ def build() -> None:
 
     buttons = [stop, leave, go_on, retry]
     whole = [header, *buttons, charts, drawn_at, log, samples, side, timer]
-    on_load(_open, outputs=[job_id, spec, *whole])
+    on_load(_open, outputs=[workspace, job_id, spec, *whole])
     timer.tick(_refresh, inputs=[job_id, drawn_at, search, follow], outputs=whole, **_QUIET)
     search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
     for button, act in ((stop, _stop), (leave, _stop), (go_on, _retry), (retry, _retry)):
@@ -77,11 +77,18 @@ def _open(request: gr.Request) -> list[Any]:
             job = jobs.get_job(session, job_id)
     except HoneError as error:
         return _nothing(error_block(error))
-    return [job_id, to_yaml(job.recipe, job.spec), *_refresh(job_id, "", "", True)]
+    return [gr.skip(), job_id, to_yaml(job.recipe, job.spec), *_refresh(job_id, "", "", True)]
 
 
 def _nothing(reason: str) -> list[Any]:
-    return [None, "", f'<div class="h-stack">{reason}{_all_jobs()}</div>', *[gr.skip()] * 9, gr.Timer(active=False)]
+    return [
+        gr.Row(visible=False),
+        None,
+        "",
+        f'<div class="h-stack">{reason}{_all_jobs()}</div>',
+        *[gr.skip()] * 9,
+        gr.Timer(active=False),
+    ]
 
 
 def _all_jobs() -> str:
