@@ -1,11 +1,11 @@
 # make up      install everything, start Hone and print its address
 # make test    install what the tests need and run them all
+# make tour    walk the whole product in a browser, from the first start to a model trained on votes
 # make check   format and lint, types, then the tests
 PYTHON ?= python3
 BIN := .venv/bin
 
-# make tour    walk the whole product in a browser, from the first start to a model trained on votes
-.PHONY: up test tour check lint pictures bench clean
+.PHONY: up test tour check lint pictures bench clean .dev
 
 up:
 	@$(PYTHON) scripts/install.py
@@ -31,7 +31,6 @@ bench: .dev
 	@$(BIN)/python -m bench.training
 	@$(BIN)/python -m bench.generation
 
-.PHONY: .dev
 .dev:
 	@$(PYTHON) scripts/install.py --dev
 
