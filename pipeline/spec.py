@@ -57,6 +57,9 @@ def setting(default: Any = ..., *, help: str, unit: str | None = None, basic: bo
     return Field(default, description=help, json_schema_extra={"unit": unit, "basic": basic}, **bounds)
 
 
+REQUIRED = "is required"
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong with one field, in words for the person who filled it in."""
@@ -92,7 +95,7 @@ def _as_fault(item: Any) -> Fault:
     if item["type"] == "extra_forbidden":
         return Fault(field, "is not a setting of this recipe; check the spelling")
     if item["type"] == "missing":
-        return Fault(field, "is required")
+        return Fault(field, REQUIRED)
     message = item["msg"].removeprefix("Value error, ")
     return Fault(field, f"{message[0].lower()}{message[1:]} (received {item['input']!r})")
 

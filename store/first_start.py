@@ -20,12 +20,12 @@ FIRST_MODEL = "willow-base"
 
 SHIPPED = {
     "corpus": "willowmere-prose",
-    "instruction": "willowmere-questions",
-    "preference": "willowmere-preferences",
     "instruction_heldout": "willowmere-questions-held-out",
     "preference_heldout": "willowmere-preferences-held-out",
+    "instruction": "willowmere-questions",
+    "preference": "willowmere-preferences",
 }
-"""The world's files that become datasets, and what people call them."""
+"""The world's files that become datasets, and what people call them; a form offers the last of its kind first."""
 
 
 def prepare_first_start() -> bool:

@@ -1,12 +1,14 @@
-"""Start points: the models and datasets that a form offers, the newest first."""
+"""Start points: the models and datasets that a form offers, the newest first, and what is said where none is there."""
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from store import datasets, models
+from store import datasets, jobs, models
+from store.schema import ACTIVE_STATES
 from webapp.formatting import compact, counted
 from webapp.forms import Choices, DatasetChoice
+from webapp.shell import empty_state, link_button
 
 
 def read_choices(session: Session) -> Choices:
@@ -23,6 +25,17 @@ def read_choices(session: Session) -> Choices:
             )
             for version in datasets.list_versions(session)
         ],
+    )
+
+
+def no_model_yet(session: Session, otherwise: str) -> str:
+    """What stands where a model is needed and none is there: the first one on its way, or an invitation to make it."""
+    training, _ = jobs.list_jobs(session, states=ACTIVE_STATES, recipe="pretrain", limit=1)
+    if not training:
+        return empty_state(otherwise, link_button("Pre-train a base", "/train?recipe=pretrain", "primary"))
+    return empty_state(
+        "The first base model is being trained; it will be here when it is ready, in a minute or two.",
+        link_button("See how far it is", f"/job?id={training[0].id}", "primary"),
     )
 
 

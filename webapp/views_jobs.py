@@ -255,14 +255,15 @@ def _marked(text: str, search: str) -> str:
 
 
 def samples_view(samples: Sequence[SampleText]) -> str:
-    """What the model answered on the way, grouped by step, the latest first."""
+    """What the model answered on the way, grouped by step, the latest first; nothing where no recipe asked it."""
     if not samples:
-        return '<div class="h-quiet h-log-empty">Answers appear here each time the model is measured.</div>'
-    return "".join(
+        return ""
+    rows = "".join(
         f'<div class="h-sample"><span class="h-tag">step {number(sample.step)}</span>'
         f'<div><p class="h-quiet">{escape(sample.prompt)}</p><p>{escape(sample.text)}</p></div></div>'
         for sample in samples
     )
+    return f'<section class="h-card"><h2 class="h-h2">Samples</h2><div class="h-samples">{rows}</div></section>'
 
 
 def job_side(job: Job, now: datetime | None = None) -> str:

@@ -61,7 +61,7 @@ def _model_card(model: Model, rating: Rating | None) -> str:
     if rating is not None:
         rated = (
             f'<span class="h-rating" title="Elo points against {escape(rating.reference)}, with a 95 % interval">'
-            f'<b>{rating_words(rating)}</b> <span class="h-quiet">{number(rating.num_votes)} votes</span></span>'
+            f'<b>{rating_words(rating)}</b> <span class="h-quiet">{counted(rating.num_votes, "vote")}</span></span>'
         )
     return (
         '<article class="h-card h-model"><div class="h-model-words"><div class="h-line">'
@@ -109,7 +109,7 @@ def model_facts(model: Model, rating: Rating | None, location: str) -> str:
         ("Folder or id", f"<code>{escape(location)}</code>"),
     ]
     if rating is not None:
-        words = f"{rating_words(rating)} Elo against {escape(rating.reference)}, {number(rating.num_votes)} votes"
+        words = f"{rating_words(rating)} Elo against {escape(rating.reference)}, {counted(rating.num_votes, 'vote')}"
         rows.insert(2, ("Rating", words))
     return f'<section class="h-card"><h2 class="h-h2">What it is</h2>{facts(rows)}</section>'
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pipeline.context import Context
 from pipeline.errors import BadModel
-from pipeline.recipes import Chart, Recipe
+from pipeline.recipes import Recipe
 from pipeline.spec import DatasetRef, Fault, ModelRef, Spec, SpecFaults, setting
 from pipeline.training.rows import read_rows, split_rows
 
@@ -98,7 +98,6 @@ def run(spec: QuantizeSpec, context: Context) -> dict[str, Any]:
     context.phase("Reading it back")
     restored = load_model(context.out, device=device)
     after = perplexity(restored, tokens) if tokens else None
-    context.metrics(1, {"perplexity": after} if after is not None else {})
     context.log(
         f"{sizes.num_layers} linear layers take {sizes.ratio:.1%} of their size at 16 bits. The embeddings and the "
         "output layer stay at 16 bits, as bitsandbytes leaves them, so the whole model takes "
@@ -178,5 +177,4 @@ RECIPE = Recipe(
     verb="Start quantizing",
     spec=QuantizeSpec,
     run=run,
-    charts=(Chart("Perplexity", ("perplexity",), "", "Of the quantized model; lower is better."),),
 )

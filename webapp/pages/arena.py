@@ -18,6 +18,7 @@ from store.schema import Battle, Vote
 from webapp import battles
 from webapp.people import current_person
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_value
+from webapp.start_points import no_model_yet
 from webapp.views_arena import (
     blind_view,
     board_view,
@@ -204,8 +205,10 @@ def _ballot_opened(ballot: Ballot, request: gr.Request) -> Updates:
         person = current_person(request)
         wanted = query_value(request, "battle")
         with reading() as session:
-            if not wanted and len(list_models(session)) < 2:
-                return {ballot.stage: _too_few_models()}
+            num_models = len(list_models(session))
+            if not wanted and num_models < 2:
+                none = no_model_yet(session, "A battle needs two models, and there is none yet.")
+                return {ballot.stage: _too_few_models() if num_models else none}
             battle = votes.get_battle(session, wanted) if wanted else votes.open_battle(session, person.id)
     except HoneError as error:
         return {ballot.notice: error_block(error), ballot.start_row: gr.update(visible=True)}

@@ -38,16 +38,14 @@ def build() -> None:
         retry = gr.Button("Retry", variant="primary", elem_classes="h-fit", visible=False)
     with gr.Row(elem_classes="h-job") as workspace:
         with gr.Column(scale=3, min_width=320):
-            charts = html(min_height=256)
+            charts = html()
             with gr.Column(elem_classes="h-card"):
                 html('<h2 class="h-h2">Log</h2>')
                 with gr.Row(elem_classes="h-log-bar"):
                     search = gr.Textbox(show_label=False, placeholder="Search the log", container=False, min_width=120)
                     follow = gr.Checkbox(True, label="Follow", container=False, min_width=96)
-                log = html(min_height=320)
-            with gr.Column(elem_classes="h-card"):
-                html('<h2 class="h-h2">Samples</h2>')
-                samples = html(min_height=96, max_height=480)
+                log = html(min_height=200)
+            samples = html()
         with gr.Column(scale=1, min_width=320):
             side = html(min_height=160)
             with gr.Accordion("Spec as YAML", open=True, elem_classes="h-card"):

@@ -10,14 +10,17 @@ from pipeline.errors import HoneError
 from store import models
 from store.database import reading, writing
 from webapp.formatting import counted
-from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header
+from webapp.shell import Page, error_block, html, on_load, page_header
 from webapp.standings import read_ratings
+from webapp.start_points import no_model_yet
 from webapp.views_models import family_tree
+
+_NONE = "No model yet. The first one comes from pre-training a small base, or is registered below."
 
 
 def build() -> None:
     header = html(page_header("Models"), min_height=56)
-    tree = html(min_height=320)
+    tree = html(min_height=200)
     with (
         gr.Accordion("Register a model that was made elsewhere", open=False, elem_classes="h-card"),
         gr.Row(elem_classes="h-register"),
@@ -37,16 +40,9 @@ def build() -> None:
 def _read() -> list[Any]:
     with reading() as session:
         found = models.list_models(session)
-        drawn = family_tree(found, read_ratings(session)) if found else _invitation()
+        drawn = family_tree(found, read_ratings(session)) if found else no_model_yet(session, _NONE)
     sub = f"{counted(len(found), 'model')}, each under the one it was made from." if found else ""
     return [page_header("Models", sub), drawn]
-
-
-def _invitation() -> str:
-    return empty_state(
-        "No model yet. The first one comes from pre-training a small base, or is registered below.",
-        link_button("Pre-train a base", "/train?recipe=pretrain", "primary"),
-    )
 
 
 def _register(source: str, name: str) -> list[Any]:

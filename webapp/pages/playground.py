@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 
 from pipeline.errors import HoneError
-from store import conversations, jobs, models
+from store import conversations, models
 from store.database import reading, writing
-from store.schema import ACTIVE_STATES, Conversation, Job
+from store.schema import Conversation
 from webapp.answering import TurnInProgress, turn_in_progress
 from webapp.inference_client import ChatSettings, own_server
 from webapp.people import current_person
@@ -31,7 +31,6 @@ from webapp.playground_form import (
 )
 from webapp.shell import (
     Page,
-    empty_state,
     error_block,
     html,
     link_button,
@@ -39,6 +38,7 @@ from webapp.shell import (
     page_header,
     query_value,
 )
+from webapp.start_points import no_model_yet
 from webapp.views_playground import answer_view, history_view, prompt_view
 
 
@@ -127,8 +127,8 @@ def _opened(parts: Parts, request: gr.Request) -> Updates:
         past = conversations.list_conversations(session)
         updates: Updates = {parts.history: history_view(past, query_value(request, "c"))}
         if not choices:
-            training, _ = jobs.list_jobs(session, states=ACTIVE_STATES, recipe="pretrain", limit=1)
-            return updates | {parts.notice: noticed(_no_model_yet(training)), parts.workspace: hidden()}
+            view = no_model_yet(session, "There is no model to talk to yet: train one, or import one.")
+            return updates | {parts.notice: noticed(view), parts.workspace: hidden()}
         try:
             wanted = query_value(request, "c")
             conversation = conversations.load_conversation(session, wanted) if wanted else None
@@ -253,17 +253,6 @@ def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str
     for number, model_id in enumerate(conversation.model_ids):
         updates |= column_content(parts.columns[number], conversation, number, model_id)
     return updates | buttons(parts, running=set()) | {parts.conversation_id: conversation.id}
-
-
-def _no_model_yet(training: Sequence[Job]) -> str:
-    if not training:
-        return empty_state(
-            "There is no model to talk to yet: train one, or import one.", link_button("Models", "/models", "primary")
-        )
-    return empty_state(
-        "The first base model is being trained; it will be here when it is ready, in a minute or two.",
-        link_button("See how far it is", f"/job?id={training[0].id}", "primary"),
-    )
 
 
 PAGE = Page(title="Playground", path="/playground", build=build, in_nav=True, assets=("playground.css",))

@@ -14,14 +14,15 @@ import gradio as gr
 
 from pipeline.errors import HoneError
 from pipeline.recipes import NAMES, Recipe, all_recipes, get_recipe
-from pipeline.spec import Fault, SpecFaults, validate_spec
-from store import jobs
+from pipeline.spec import REQUIRED, Fault, SpecFaults, validate_spec
+from store import jobs, models
 from store.database import reading, writing
+from webapp.formatting import label_of
 from webapp.forms import Choices, FormField, draw, fields_of, first_values, from_yaml, to_yaml, values_of
 from webapp.outlook import outlook_of, outlook_view
 from webapp.people import current_person
 from webapp.shell import Page, error_block, html, on_load, page_header, query_id, query_value
-from webapp.start_points import read_choices
+from webapp.start_points import no_model_yet, read_choices
 from workers import queue
 
 FIRST_RECIPE = "sft"
@@ -166,8 +167,19 @@ def _preview(recipe: Recipe, fields: list[FormField], answers: Any) -> str:
         spec = _validated(recipe, fields, answers)
         with reading() as session:
             return outlook_view(outlook_of(session, spec))
+    except SpecFaults as error:
+        is_only_begun = all(fault.message == REQUIRED for fault in error.faults)
+        return _still_to_choose(error.faults) if is_only_begun else error_block(error)
     except HoneError as error:
         return error_block(error)
+
+
+def _still_to_choose(missing: list[Fault]) -> str:
+    fields = ", ".join(f"<b>{escape(label_of(fault.field))}</b>" for fault in missing)
+    with reading() as session:
+        has_models = bool(models.list_models(session))
+        hint = "" if has_models else no_model_yet(session, "There is no model yet.")
+    return f'<p class="h-quiet">Still to choose: {fields}.</p>{hint}'
 
 
 def _validated(recipe: Recipe, fields: list[FormField], answers: Any) -> Any:
