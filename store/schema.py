@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -186,6 +187,10 @@ class Job(Base):
     position: Mapped[float] = mapped_column(default=0.0)
     """Order among jobs of one priority: lower runs first."""
     idempotency_key: Mapped[str | None] = mapped_column(String(80), unique=True)
+    num_slots: Mapped[int] = mapped_column(default=1, server_default="1")
+    """How many devices it runs on at once."""
+    after_job_id: Mapped[int | None] = mapped_column(index=True)
+    """Held in the queue until that job has succeeded."""
     parent_model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id", use_alter=True))
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
@@ -294,11 +299,40 @@ class Worker(Base):
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(120))
+    machine: Mapped[str] = mapped_column(String(120), default="", server_default="")
     slots: Mapped[int]
     devices: Mapped[list[Any]] = mapped_column(default=list)
+    is_draining: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Takes no new job; what runs on it runs to its end."""
     started_at: Mapped[datetime] = mapped_column(default=utc_now)
     heartbeat_at: Mapped[float]
     """Seconds since 1970 by the database's clock."""
+
+
+class Slot(Base):
+    """What holds a device: a GPU, by its UUID, or a share of a worker's processor. Free where its lease has run out."""
+
+    __tablename__ = "slots"
+
+    id: Mapped[str] = mapped_column(String(120), primary_key=True)
+    """The GPU's UUID, or `<worker id>/cpu-<number>`."""
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    epoch: Mapped[int | None]
+    holder: Mapped[str | None] = mapped_column(String(40))
+    """The inference server that holds it, where no job does."""
+    lease_expires_at: Mapped[float] = mapped_column(default=0.0)
+    """Seconds since 1970 by the database's clock."""
+
+
+class QueueState(Base):
+    """One row: whether workers take jobs from the queue at all."""
+
+    __tablename__ = "queue_state"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    is_paused: Mapped[bool] = mapped_column(default=False)
+    changed_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    changed_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Conversation(Base):
