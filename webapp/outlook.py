@@ -131,6 +131,9 @@ def _number_in(reference: str, noun: str) -> int:
 
 
 def _model_in_words(session: Session, reference: str) -> str:
+    if reference.startswith("job:"):
+        job = jobs.get_job(session, _number_in(reference, "job"))
+        return f'{escape(job.name)} <span class="h-quiet">as soon as it is made</span>'
     if not reference.startswith("model:"):
         return f'{escape(reference)} <span class="h-quiet">looked up when the job is asked for</span>'
     model = models.get_model(session, _number_in(reference, "model"))

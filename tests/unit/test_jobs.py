@@ -16,6 +16,8 @@ from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import reading, writing
 from store.schema import Dataset, DatasetVersion, Job, JobState
 
+SLOTS = [f"w/cpu-{number}" for number in range(4)]
+
 pytestmark = pytest.mark.usefixtures("home")
 
 
@@ -41,7 +43,9 @@ def submit(text_id: int, **more: str) -> int:
 
 def claim() -> Claim | None:
     with writing() as session:
-        return attempts.claim(session, worker_id="w", worker_name="worker", device="CPU")
+        fleet.beat(session, worker_id="w", name="worker", machine="box", devices=[{"id": slot} for slot in SLOTS])
+        free = dict.fromkeys(SLOTS, "CPU")
+        return attempts.claim(session, worker_id="w", worker_name="worker", free=free, most_slots=len(SLOTS))
 
 
 def must_claim() -> Claim:
@@ -237,7 +241,7 @@ def test_jobs_are_listed_running_first_then_waiting_then_newest(text_id: int) ->
 def test_a_worker_is_live_for_a_lease_after_its_heartbeat() -> None:
     for _ in range(2):
         with writing() as session:
-            fleet.beat(session, worker_id="w", name="box", slots=1, devices=[])
+            fleet.beat(session, worker_id="w", name="box", machine="box", devices=[{"id": "GPU-1"}])
     with reading() as session:
         assert [worker.name for worker in fleet.live_workers(session)] == ["box"]
     with writing() as session:
