@@ -59,7 +59,7 @@ def build() -> None:
     on_load(_open, outputs=[*filters, offset, notice, *live])
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     timer.tick(_refresh, inputs=[*filters, offset], outputs=live, **quiet)
-    command.input(_move, inputs=[command, *filters, offset], outputs=[notice, *live], **quiet)
+    command.change(_move, inputs=[command, *filters, offset], outputs=[notice, *live], **quiet)
     for button, act in ((pause, _pause), (resume, _resume)):
         button.click(act, inputs=[*filters, offset], outputs=[notice, *live], **quiet)
     for trigger in (search.submit, state.input, recipe.input):

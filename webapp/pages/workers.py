@@ -32,7 +32,7 @@ def build() -> None:
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     on_load(_read, outputs=[board])
     timer.tick(_read, outputs=board, **quiet)
-    command.input(_obey, inputs=command, outputs=[notice, board], **quiet)
+    command.change(_obey, inputs=command, outputs=[notice, board], **quiet)
 
 
 def _read() -> str:
