@@ -226,6 +226,29 @@ def test_a_failed_job_says_why_and_can_be_retried(text_id: int) -> None:
     assert must_claim().epoch == 2
 
 
+def test_a_job_that_ran_out_of_memory_goes_on_with_half_the_batch_and_as_many_rows_a_step(text_id: int) -> None:
+    with writing() as session:
+        values = {"dataset": f"dataset:{text_id}", "batch_size": 5, "gradient_accumulation": 2}
+        job_id = jobs.submit(session, "pretrain", values).id
+    claimed = must_claim()
+    with writing() as session:
+        attempts.fail(session, job_id, claimed.epoch, OutOfMemory("No memory.", "Halve the batch."))
+    assert claim() is None, "the same again would end the same"
+    with writing() as session:
+        jobs.retry_with_half_the_batch(session, job_id)
+    again = must_claim()
+    assert (again.job_id, again.spec["batch_size"], again.spec["gradient_accumulation"]) == (job_id, 2, 5)
+
+
+def test_only_a_job_that_wanted_memory_has_its_batch_halved(text_id: int) -> None:
+    job_id = submit(text_id)
+    claimed = must_claim()
+    with writing() as session:
+        attempts.fail(session, job_id, claimed.epoch, BadSpec("Something else."))
+    with pytest.raises(BadSpec, match="cannot be halved"), writing() as session:
+        jobs.retry_with_half_the_batch(session, job_id)
+
+
 def test_jobs_are_listed_running_first_then_waiting_then_newest(text_id: int) -> None:
     done, running, waiting_1, waiting_2 = (submit(text_id) for _ in range(4))
     with writing() as session:
