@@ -61,6 +61,11 @@ def live_workers(session: Session) -> Sequence[Worker]:
     ).all()
 
 
+def most_slots(session: Session) -> int:
+    """The devices of the largest worker that takes jobs: a job that needs more waits for ever."""
+    return max((worker.slots for worker in live_workers(session) if not worker.is_draining), default=0)
+
+
 def known_workers(session: Session) -> Sequence[tuple[Worker, float]]:
     """Every worker that is there or fell silent not long ago, with the seconds since its last heartbeat."""
     silence = (database_now() - Worker.heartbeat_at).label("silence")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
+from store import fleet
 from store.schema import Job, JobState, QueueState
 
 
@@ -34,8 +36,32 @@ def num_due(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Job).where(is_due())) or 0
 
 
+@dataclass(frozen=True)
+class Prospect:
+    """What a waiting job has before it.
+
+    Args:
+        num_ahead: Jobs that a worker takes before it.
+        is_paused: Whether the queue is.
+        most_slots: Devices of the largest worker that takes jobs.
+    """
+
+    num_ahead: int
+    is_paused: bool
+    most_slots: int
+
+
+def prospect_of(session: Session, job: Job) -> Prospect:
+    return Prospect(num_ahead(session, job), queue_state(session).is_paused, fleet.most_slots(session))
+
+
+def prospect_of_new(session: Session) -> Prospect:
+    """What a job would have before it that is asked for now."""
+    due = session.scalar(select(func.count()).select_from(Job).where(is_due())) or 0
+    return Prospect(due, queue_state(session).is_paused, fleet.most_slots(session))
+
+
 def num_ahead(session: Session, job: Job) -> int:
-    """How many jobs a worker takes before this one."""
     if job.state != JobState.QUEUED:
         return 0
     comes_first = or_(

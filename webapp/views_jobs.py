@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from pipeline.errors import HoneError
 from pipeline.recipes import Recipe
 from store.schema import ACTIVE_STATES, Attempt, DatasetVersion, Job, JobState, LogEntry, Model, QueueState, SampleText
+from store.waiting import Prospect
 from webapp.charts import Series, line_chart
 from webapp.commands import command_button
 from webapp.formatting import counted, duration, file_size, label_of, number, when
@@ -194,7 +195,7 @@ def pager(total: int, offset: int, limit: int, query: Mapping[str, str]) -> str:
 # ----------------------------------------------------------------------------------------------------------- one job
 
 
-def job_header(job: Job, recipe: Recipe, num_ahead: int, now: datetime | None = None) -> str:
+def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | None = None) -> str:
     """The job's name and state, one sentence on what it is doing or why it ended, and how far it is."""
     now = now or datetime.now(UTC)
     state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
@@ -205,7 +206,7 @@ def job_header(job: Job, recipe: Recipe, num_ahead: int, now: datetime | None = 
     return (
         f'<div class="h-stack"><header class="h-header"><div><div class="h-line"><h1>{escape(job.name)}</h1>'
         f'{state_chip(state)}<span class="h-tag">{escape(recipe.title)}</span></div>'
-        f"<p>{_sentence(job, num_ahead, now)}</p></div>"
+        f"<p>{_sentence(job, prospect, now)}</p></div>"
         f'<div class="h-line">{again if job.state in ENDED else ""}</div></header>{_big_bar(job, now)}{failure}</div>'
     )
 
@@ -226,16 +227,11 @@ def _big_bar(job: Job, now: datetime) -> str:
 _CLOSE = "You can close this page: nothing depends on it."
 
 
-def _sentence(job: Job, num_ahead: int, now: datetime) -> str:
+def _sentence(job: Job, prospect: Prospect, now: datetime) -> str:
     took = duration(time_taken(job, now))
     match job.state:
-        case JobState.QUEUED if job.after_job is not None and job.after_job.state != JobState.SUCCEEDED:
-            why = _why_it_waits(job)
-            return f"{why[0].upper()}{why[1:]}. {_CLOSE}"
-        case JobState.QUEUED if num_ahead:
-            return f"Waits for a worker; {counted(num_ahead, 'job')} before it. {_CLOSE}"
         case JobState.QUEUED:
-            return f"Next in the queue; starts as soon as a worker is free. {_CLOSE}"
+            return f"{_what_it_waits_for(job, prospect)} {_CLOSE}"
         case JobState.RUNNING if job.stop_requested:
             return "Stopping: it ends with the step that it is at, and keeps a checkpoint."
         case JobState.RUNNING:
@@ -253,6 +249,24 @@ def _sentence(job: Job, num_ahead: int, now: datetime) -> str:
         case _:
             made = f" and made {model_link(job.model)}" if job.model else ""
             return f"Finished {when(job.finished_at, now)}, took {took}{made}."
+
+
+def _what_it_waits_for(job: Job, prospect: Prospect) -> str:
+    if job.after_job is not None and job.after_job.state != JobState.SUCCEEDED:
+        why = _why_it_waits(job)
+        return f"{why[0].upper()}{why[1:]}."
+    if prospect.is_paused:
+        return "The queue is paused: it starts some time after the queue goes on."
+    if prospect.most_slots == 0:
+        return "No worker is there that takes jobs: it starts when one comes."
+    if job.num_slots > prospect.most_slots:
+        return (
+            f"It needs {counted(job.num_slots, 'device')} on one machine, and the largest worker has "
+            f"{prospect.most_slots}: it waits until a larger one comes."
+        )
+    if prospect.num_ahead:
+        return f"Waits for a worker; {counted(prospect.num_ahead, 'job')} before it."
+    return "Next in the queue; starts as soon as a worker is free."
 
 
 def job_charts(recipe: Recipe, metrics: Metrics, *, has_ended: bool) -> str:

@@ -99,11 +99,11 @@ def _refresh(job_id: int, drawn_at: str, search: str, following: bool) -> list[A
         has_news = mark != drawn_at
         metrics = jobs.metrics(session, job_id) if has_news else {}
         samples = jobs.samples(session, job_id) if has_news else []
-        num_ahead = waiting.num_ahead(session, job)
+        prospect = waiting.prospect_of(session, job)
     recipe = get_recipe(job.recipe)
     can_be = _buttons_of(job)
     return [
-        job_header(job, recipe, num_ahead),
+        job_header(job, recipe, prospect),
         *(gr.Button(visible=name in can_be) for name in _BUTTONS),
         job_charts(recipe, metrics, has_ended=job.state in ENDED) if has_news else gr.skip(),
         mark,
