@@ -39,8 +39,8 @@ def _worker_card(worker: Worker, silence: float, holders: Holders, now: datetime
         f'<h2 class="h-h2">{escape(worker.name)}</h2>{_state(worker, silence)}</div>{button}</div>'
         f'<p class="h-quiet h-small">{escape(worker.machine)} · heard of {_heard(silence)} · '
         f"{counted(worker.slots, 'device')}</p>"
-        '<div class="h-table-wrap"><table class="h-table"><thead><tr><th>Device</th><th>Memory</th>'
-        '<th class="h-num">Use</th><th>Runs</th></tr></thead>'
+        '<div class="h-table-wrap"><table class="h-table"><thead><tr><th>Device</th><th>Runs</th>'
+        '<th>Memory</th><th class="h-num">Use</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 
@@ -63,8 +63,9 @@ def _device_row(device: Mapping[str, Any], holder: tuple[Job | None, str | None]
     bar = progress_bar(used / total, is_going=False) if total else ""
     return (
         f"<tr><td>{escape(device['name'])}<div class='h-quiet h-small h-mono'>{escape(_short(device['id']))}</div></td>"
-        f'<td style="min-width:160px">{bar}<span class="h-quiet h-small">{memory}</span></td>'
-        f'<td class="h-num">{number(round(device["use_percent"]))}\u00a0%</td><td>{_runs(holder, now)}</td></tr>'
+        f'<td style="min-width:120px">{_runs(holder, now)}</td>'
+        f'<td style="min-width:120px">{bar}<span class="h-quiet h-small">{memory}</span></td>'
+        f'<td class="h-num">{number(round(device["use_percent"]))}\u00a0%</td></tr>'
     )
 
 

@@ -123,8 +123,8 @@ _BUTTONS: dict[str, tuple[str, Literal["primary", "secondary", "stop"]]] = {
     "lower": ("Lower priority", "secondary"),
     "leave": ("Take out of the queue", "stop"),
     "go on": ("Continue from checkpoint", "primary"),
-    "retry": ("Retry", "primary"),
     "halve": ("Go on with half the batch", "primary"),
+    "retry": ("Retry", "secondary"),
     "stop for good": ("Stop for good", "stop"),
 }
 """What can be done with a job, at some time or other, and the words of its button."""
