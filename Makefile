@@ -12,7 +12,7 @@ up:
 	@exec $(BIN)/hone up
 
 test: .dev
-	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest
+	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 tour: .dev
 	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -s tests/browser/test_whole_loop.py

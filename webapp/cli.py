@@ -42,8 +42,10 @@ def web(options: argparse.Namespace) -> None:
     import uvicorn
 
     from store.database import upgrade
+    from store.first_start import prepare_first_start
     from webapp.app import create_app
     from webapp.upload_folders import remove_stale_uploads
+    from workers.queue import wake
     from workers.sweeper import start_sweeper
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s web %(levelname)s %(message)s")
@@ -52,6 +54,8 @@ def web(options: argparse.Namespace) -> None:
     chosen = settings()
     _refuse_open_door(chosen)
     upgrade()
+    if prepare_first_start():
+        wake()
     remove_stale_uploads()
     start_sweeper()
     uvicorn.run(

@@ -21,9 +21,7 @@ import httpx
 
 from pipeline.errors import HoneError
 from store.database import upgrade
-from store.first_start import prepare_first_start
 from store.settings import BadSettings, Settings
-from workers.queue import wake
 
 STOP_SECONDS = 75.0
 """How long parts may take to stop: a worker lets its jobs save a checkpoint first."""
@@ -75,8 +73,6 @@ class Processes:
             signal.signal(signal.SIGTERM, self._stop)
             print("Hone is starting…", flush=True)
             upgrade()
-            if prepare_first_start():
-                wake()
             try:
                 # Inference loads torch, which takes seconds: whoever started Hone first wants to see its pages.
                 later = [part for part in self._parts if part.name == "inference"]
