@@ -22,6 +22,11 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=False)
 
+    @property
+    def num_slots(self) -> int:
+        """How many devices the job takes at once; it runs in as many processes."""
+        return 1
+
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
