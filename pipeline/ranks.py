@@ -31,7 +31,7 @@ from pipeline.recipes import Recipe
 from pipeline.spec import Spec
 from pipeline.watchdog import exit_when_stdin_closes, kill_descendants
 
-SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_TO_FIND_THE_CAUSE = 1.0
 """An unexpected error may be the echo of another rank's death, which is seen a moment later."""
 

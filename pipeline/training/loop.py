@@ -58,16 +58,8 @@ def device_name() -> str:
 
 
 def loading_device(spec: TrainingSpec) -> str:
-    """Where weights are read to: the device that trains, or main memory if they are then split between processes.
-
-    Raises:
-        SpecFaults: if they are to be split and there is no GPU.
-    """
-    if spec.sharding == "none":
-        return device_name()
-    if device_name() == "cpu":
-        raise SpecFaults([Fault("sharding", "fsdp splits a model between GPUs, and there are none; choose none")])
-    return "cpu"
+    """Where weights are read to: the device that trains, or main memory if the processes then split them."""
+    return device_name() if spec.sharding == "none" else "cpu"
 
 
 def uses_bfloat16(spec: TrainingSpec) -> bool:
@@ -129,10 +121,14 @@ def train(trainer: Trainer, spec: TrainingSpec, context: Context, *, sample: Sam
         The last value of every metric reported.
 
     Raises:
+        SpecFaults: if the model is to be split and cannot be.
         Stopped: if asked to stop, after a checkpoint.
         Diverged: if the loss or the gradient stopped being a finite number.
     """
     from transformers import PrinterCallback, TrainerCallback
+
+    if spec.sharding == "fsdp" and not trainer.is_fsdp_enabled:  # accelerate would train whole models without a word
+        raise SpecFaults([Fault("sharding", "fsdp splits a model between GPUs, and there are none; choose none")])
 
     class Callback(TrainingReporter, TrainerCallback):
         """The reporter as the trainer calls it."""
