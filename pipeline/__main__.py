@@ -5,6 +5,8 @@ A worker starts the same command as a job's child process, with `--events` and `
     exit code 0   finished
     exit code 1   failed; the last event says why
     exit code 3   stopped on request, after saving a checkpoint
+
+A job of several processes whose one was killed ends by the same signal.
 """
 
 from __future__ import annotations
@@ -13,15 +15,17 @@ import argparse
 import os
 import signal
 import sys
-import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pipeline.closing import Closing, closing_of, to_the_end
 from pipeline.context import Context, StopSignal
 from pipeline.environment import quieten_libraries
-from pipeline.errors import BadSpec, HoneError, as_hone_error
-from pipeline.events import Failed, Finished, LogLine
+from pipeline.errors import BadSpec, HoneError
+from pipeline.events import Event, Failed, LogLine
+from pipeline.ranks import LostRank, Ranks
 from pipeline.recipes import Recipe, all_recipes, get_recipe
 from pipeline.reporting import EventFile, PrintedEvents
 from pipeline.spec import Spec, read_spec_file, validate_spec
@@ -45,21 +49,15 @@ def run(options: argparse.Namespace) -> int:
     quieten_libraries()
     stop = StopSignal()
     _pause_on_signals(stop)
-    if options.watch_stdin:
-        exit_when_stdin_closes(lambda line: _obey(line, stop))
     with EventFile(options.events) if options.events else PrintedEvents() as report:
         try:
-            recipe, spec = _read_job(options.spec)
-            out, checkpoints = _empty_folder(options.out), _checkpoint_folder(options)
-            summary = recipe.run(spec, Context(out=out, checkpoints=checkpoints, report=report, stop=stop))
-        except BaseException as error:
-            known = as_hone_error(error)
-            if known is not error:
-                report(LogLine(level="error", text=traceback.format_exc()))
-            report(Failed(kind=known.kind, message=known.message, advice=known.advice))
-            return STOPPED if known.kind == "stopped" else FAILED
-        report(Finished(summary=summary))
-    return 0
+            closing = _do(options, report, stop)
+        except LostRank as lost:
+            report(LogLine(level="error", text=str(lost)))
+            lost.follow()
+        for event in closing:
+            report(event)
+        return _exit_code_of(closing[-1])
 
 
 def list_recipes(options: argparse.Namespace) -> int:
@@ -100,6 +98,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _do(options: argparse.Namespace, report: Callable[[Event], None], stop: StopSignal) -> Closing:
+    """Do the job, in this process or in as many as it asks for; returns the events that say how it ended.
+
+    Raises:
+        LostRank: if one of several died without a word.
+    """
+    try:
+        recipe, spec = _read_job(options.spec)
+        out, checkpoints = _empty_folder(options.out), _checkpoint_folder(options)
+        context = Context(out=out, checkpoints=checkpoints, report=report, stop=stop)
+        ranks = Ranks(recipe, spec, context) if spec.num_slots > 1 else None  # before the thread that watches
+        if options.watch_stdin:
+            exit_when_stdin_closes(stop.obey)
+        return ranks.see_through() if ranks else to_the_end(lambda: recipe.run(spec, context))
+    except LostRank:
+        raise
+    except BaseException as error:
+        return closing_of(error)
+
+
+def _exit_code_of(last: Event) -> int:
+    if isinstance(last, Failed):
+        return STOPPED if last.kind == "stopped" else FAILED
+    return 0
+
+
 def _read_job(path: Path) -> tuple[Recipe, Spec]:
     values = read_spec_file(path)
     recipe = get_recipe(values.pop("recipe"))
@@ -117,11 +141,6 @@ def _checkpoint_folder(options: argparse.Namespace) -> Path:
     checkpoints: Path = options.checkpoints or options.out.with_name(f"{options.out.name}.checkpoints")
     checkpoints.mkdir(parents=True, exist_ok=True)
     return checkpoints
-
-
-def _obey(line: str, stop: StopSignal) -> None:
-    if line == "cancel" or line == "pause":
-        stop.request(line)  # type: ignore[arg-type]
 
 
 def _pause_on_signals(stop: StopSignal) -> None:

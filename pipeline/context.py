@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.events import Checkpointed, Event, LogLine, Metrics, Phase, Progress, Sample
+from pipeline.group import Group
 
 StopReason = Literal["cancel", "pause"]
 
@@ -25,6 +26,11 @@ class StopSignal:
             self.reason = reason
         self._event.set()
 
+    def obey(self, word: str) -> None:
+        """Take a supervisor's word, `cancel` or `pause`, as the wish to stop; any other says nothing."""
+        if word == "cancel" or word == "pause":
+            self.request(word)  # type: ignore[arg-type]
+
     @property
     def is_requested(self) -> bool:
         return self._event.is_set()
@@ -37,16 +43,24 @@ class Context:
         out: Folder for the result; the recipe writes it whole, and only there. Empty at the start.
         checkpoints: Folder for checkpoints; it outlives the attempt, so that the next one can resume.
         report: Receives every event, in order, from any thread.
-        stop: Set when a person cancels or pauses the job.
+        stop: Set when a person cancels or pauses the job; in a group, the first process's is what counts.
+        group: The processes that do the job together; only the first writes into `out`.
     """
 
     def __init__(
-        self, *, out: Path, checkpoints: Path, report: Callable[[Event], None], stop: StopSignal | None = None
+        self,
+        *,
+        out: Path,
+        checkpoints: Path,
+        report: Callable[[Event], None],
+        stop: StopSignal | None = None,
+        group: Group | None = None,
     ) -> None:
         self.out = out
         self.checkpoints = checkpoints
         self.report = report
         self.stop = stop or StopSignal()
+        self.group = group or Group()
 
     def phase(self, name: str) -> None:
         self.report(Phase(name=name))

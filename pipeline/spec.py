@@ -24,7 +24,7 @@ class Spec(BaseModel):
 
     @property
     def num_slots(self) -> int:
-        """How many devices the job computes on at once."""
+        """How many devices the job takes at once; it runs in as many processes."""
         return 1
 
 

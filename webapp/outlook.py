@@ -66,13 +66,16 @@ def outlook_of(session: Session, spec: Spec) -> Outlook:
 
 
 def steps_of(spec: TrainingSpec, version: DatasetVersion) -> Steps:
-    """Optimizer steps: whole batches of the trained rows (of blocks of tokens, for plain text), times the epochs."""
+    """Optimizer steps: whole batches of the trained rows (of blocks of tokens, for plain text), times the epochs.
+
+    A batch is what all the processes that train together see between two steps.
+    """
     values: dict[str, Any] = spec.model_dump()
     sequences: float = version.num_rows - num_held_out(version.num_rows, spec.held_out_share)
     is_text = version.kind == "text"
     if is_text:
         sequences = version.size_bytes / BYTES_A_TOKEN / values["context_length"] * sequences / max(version.num_rows, 1)
-    each = spec.batch_size * spec.gradient_accumulation
+    each = spec.sequences_each_step
     if spec.max_steps:
         return Steps(spec.max_steps, 0, each, "")
     epochs = spec.epochs_for(max(1, round(sequences)))

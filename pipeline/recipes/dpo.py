@@ -69,6 +69,7 @@ def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
     from pipeline.training.generation import answer_greedily
     from pipeline.training.loop import raise_if_stopped, train, training_arguments
     from pipeline.training.preferences import score_pairs, tokenize_pairs
+    from pipeline.training.saving import gathered_weights
 
     raise_if_stopped(context)
     context.phase("Loading the model")
@@ -128,7 +129,10 @@ def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
             "held_out_reward_accuracy": after.reward_accuracy(before),
         }
     context.phase("Saving")
-    manifest = trainee.save(context.out, recipe=RECIPE.name, spec=spec)
+    weights = gathered_weights(trainer)
+    if not context.group.is_first:
+        return {}
+    manifest = trainee.save(context.out, recipe=RECIPE.name, spec=spec, weights=weights)
     return {
         "result": manifest.kind,
         "pairs_trained_on": len(pairs),

@@ -86,7 +86,7 @@ def run(spec: PretrainSpec, context: Context) -> dict[str, Any]:
     from transformers import Trainer, TrainingArguments, default_data_collator, set_seed
 
     from pipeline.training.loop import raise_if_stopped, train, training_arguments
-    from pipeline.training.saving import num_parameters, save_result
+    from pipeline.training.saving import gathered_weights, num_parameters, save_result, with_weights
 
     raise_if_stopped(context)
     context.phase("Training the tokenizer")
@@ -117,7 +117,11 @@ def run(spec: PretrainSpec, context: Context) -> dict[str, Any]:
     last = train(trainer, spec, context, sample=lambda: continue_texts(model, tokenizer, openings))
 
     context.phase("Saving")
-    manifest = save_result(model, tokenizer, context.out, kind="full", recipe=RECIPE.name, spec=spec)
+    weights = gathered_weights(trainer)
+    if not context.group.is_first:
+        return {}
+    whole = model if weights is None else with_weights(model, weights)
+    manifest = save_result(whole, tokenizer, context.out, kind="full", recipe=RECIPE.name, spec=spec)
     held_out_loss = last.get("eval_loss")
     return {
         "parameters": manifest.num_parameters,

@@ -45,6 +45,7 @@ def run(spec: SftSpec, context: Context) -> dict[str, Any]:
     from pipeline.training.finetune import learning_rate_for, make_trainee
     from pipeline.training.generation import answer_greedily
     from pipeline.training.loop import raise_if_stopped, train, training_arguments
+    from pipeline.training.saving import gathered_weights
 
     raise_if_stopped(context)
     context.phase("Loading the model")
@@ -92,7 +93,10 @@ def run(spec: SftSpec, context: Context) -> dict[str, Any]:
     )
 
     context.phase("Saving")
-    manifest = trainee.save(context.out, recipe=RECIPE.name, spec=spec)
+    weights = gathered_weights(trainer)
+    if not context.group.is_first:
+        return {}
+    manifest = trainee.save(context.out, recipe=RECIPE.name, spec=spec, weights=weights)
     held_out_loss = last.get("eval_loss")
     return {
         "result": manifest.kind,

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.model_folder import sha256_of_file, write_atomically
 
 HASHES_NAME = "hashes.json"
+WRITING_NAME = "writing"
 NUM_KEPT = 2
 
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -19,7 +20,7 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 
 def writing_folder(checkpoints: Path) -> Path:
     """Where the trainer writes a checkpoint before it is published; what an earlier crash left there is removed."""
-    folder = checkpoints / "writing"
+    folder = checkpoints / WRITING_NAME
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
@@ -52,6 +53,11 @@ def latest_whole(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:
             return folder
         warn(f"{folder.name} is damaged ({fault}) and is skipped.")
     return None
+
+
+def checkpoint_of(step: int, folder: Path) -> Path:
+    """The checkpoint of `step` in `folder`, whether it is published or still being written."""
+    return folder / f"checkpoint-{step}"
 
 
 def step_of(checkpoint: Path) -> int:

@@ -18,8 +18,8 @@ from pipeline.loading import (
 )
 from pipeline.model_folder import ModelKind, ModelManifest
 from pipeline.spec import Fault, Spec, SpecFaults
-from pipeline.training.loop import device_name, uses_bfloat16
-from pipeline.training.saving import num_parameters, save_result
+from pipeline.training.loop import loading_device, uses_bfloat16
+from pipeline.training.saving import Weights, num_parameters, save_result, with_weights
 from pipeline.training.settings import FineTuneSpec
 
 if TYPE_CHECKING:
@@ -58,10 +58,20 @@ class Trainee:
     max_length: int
     saved_dtype: Any
 
-    def save(self, folder: Path, *, recipe: str, spec: Spec) -> ModelManifest:
+    def save(self, folder: Path, *, recipe: str, spec: Spec, weights: Weights | None = None) -> ModelManifest:
+        """Write the result.
+
+        Args:
+            weights: All the weights, where the processes that trained the model hold a share of them each.
+        """
         if self.kind == "full":
-            self.model.to(self.saved_dtype)
-        return save_result(self.model, self.tokenizer, folder, kind=self.kind, recipe=recipe, spec=spec, base=self.base)
+            model = self.model if weights is None else with_weights(self.model, weights)
+            model, weights = model.to(self.saved_dtype), None
+        else:
+            model = self.model
+        return save_result(
+            model, self.tokenizer, folder, kind=self.kind, recipe=recipe, spec=spec, base=self.base, weights=weights
+        )
 
 
 def make_trainee(spec: FineTuneSpec, context: Context) -> Trainee:
@@ -113,7 +123,7 @@ def _whole(spec: FineTuneSpec, found: ResolvedModel) -> Any:
     """Every weight trainable, in float32: small steps are lost in 16 bits."""
     if is_quantized(found):
         raise SpecFaults([Fault("method", "a quantized model cannot be trained in full; choose lora")])
-    model: Any = load_model(spec.model, device=device_name(), dtype="float32")
+    model: Any = load_model(spec.model, device=loading_device(spec), dtype="float32")
     if found.adapter is not None:
         model = model.merge_and_unload()
     return model.requires_grad_(True)  # peft freezes the base that an adapter is put on
@@ -124,7 +134,9 @@ def _with_adapter(spec: FineTuneSpec, found: ResolvedModel, context: Context) ->
 
     dtype: Dtype = "bfloat16" if uses_bfloat16(spec) else "float32"
     quantization = nf4_config(dtype) if spec.method == "qlora" and not is_quantized(found) else None
-    model: Any = load_model(spec.model, device=device_name(), dtype=dtype, for_training=True, quantization=quantization)
+    model: Any = load_model(
+        spec.model, device=loading_device(spec), dtype=dtype, for_training=True, quantization=quantization
+    )
     if isinstance(model, PeftModel):
         context.log("The parent is an adapter: training goes on from its weights, rank and layers, on the same base.")
         return model

@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
-from pipeline.context import Context
+from pipeline.context import Context, StopReason
 from pipeline.errors import Diverged, Stopped
-from pipeline.training.checkpoints import latest_whole, publish, step_of, writing_folder
+from pipeline.spec import Fault, SpecFaults
+from pipeline.training.checkpoints import (
+    WRITING_NAME,
+    checkpoint_of,
+    latest_whole,
+    publish,
+    step_of,
+    writing_folder,
+)
 from pipeline.training.settings import TrainingSpec
 
 if TYPE_CHECKING:
@@ -38,11 +46,20 @@ NAMES = {
 
 Sampler = Callable[[], list[tuple[str, str]]]
 
+WISHES: tuple[StopReason | None, ...] = (None, "cancel", "pause")
+"""What a person may wish of a running job, by the number under which its processes agree on it."""
+
 
 def device_name() -> str:
+    """The GPU of this process, or the processor."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
+
+
+def loading_device(spec: TrainingSpec) -> str:
+    """Where weights are read to: the device that trains, or main memory if the processes then split them."""
+    return device_name() if spec.sharding == "none" else "cpu"
 
 
 def uses_bfloat16(spec: TrainingSpec) -> bool:
@@ -60,8 +77,9 @@ def training_arguments(
 
     Logging, evaluation and checkpoints are asked for by `TrainingReporter`, by time rather than by a count of steps.
     """
+    is_split = spec.sharding == "fsdp"
     return config_class(
-        output_dir=str(writing_folder(context.checkpoints)),
+        output_dir=str(_empty_writing_folder(context)),
         num_train_epochs=extra.pop("num_train_epochs", spec.num_epochs),
         max_steps=spec.max_steps or -1,
         learning_rate=extra.pop("learning_rate", spec.learning_rate),
@@ -72,7 +90,17 @@ def training_arguments(
         weight_decay=spec.weight_decay,
         max_grad_norm=spec.max_gradient_norm,
         bf16=uses_bfloat16(spec),
-        gradient_checkpointing=spec.gradient_checkpointing,
+        gradient_checkpointing=spec.gradient_checkpointing and not is_split,
+        fsdp=is_split,  # type: ignore[arg-type]
+        fsdp_config={
+            "version": 2,
+            "state_dict_type": "SHARDED_STATE_DICT",
+            "activation_checkpointing": spec.gradient_checkpointing,
+        }
+        if is_split
+        else None,
+        ddp_backend="gloo" if context.group.size > 1 and device_name() == "cpu" else None,
+        ddp_find_unused_parameters=False,  # a causal model trains all that it is said to train
         seed=spec.seed,
         use_cpu=device_name() == "cpu",
         dataloader_pin_memory=device_name() != "cpu",
@@ -93,10 +121,14 @@ def train(trainer: Trainer, spec: TrainingSpec, context: Context, *, sample: Sam
         The last value of every metric reported.
 
     Raises:
+        SpecFaults: if the model is to be split and cannot be.
         Stopped: if asked to stop, after a checkpoint.
         Diverged: if the loss or the gradient stopped being a finite number.
     """
     from transformers import PrinterCallback, TrainerCallback
+
+    if spec.sharding == "fsdp" and not trainer.is_fsdp_enabled:  # accelerate would train whole models without a word
+        raise SpecFaults([Fault("sharding", "fsdp splits a model between GPUs, and there are none; choose none")])
 
     class Callback(TrainingReporter, TrainerCallback):
         """The reporter as the trainer calls it."""
@@ -105,13 +137,30 @@ def train(trainer: Trainer, spec: TrainingSpec, context: Context, *, sample: Sam
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(reporter)
     trainer.args.warmup_steps = warmup_steps(trainer, spec)
-    checkpoint = latest_whole(context.checkpoints, warn=lambda text: context.log(text, level="warning"))
+    checkpoint = _last_checkpoint(context)
     if checkpoint is not None:
         context.log(f"Resuming from the checkpoint of step {step_of(checkpoint)}.")
     context.phase("Training")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     raise_if_stopped(context)
     return reporter.last
+
+
+def _empty_writing_folder(context: Context) -> Path:
+    folder = context.checkpoints / WRITING_NAME
+    if context.group.is_first:
+        writing_folder(context.checkpoints)
+    context.group.wait()
+    return folder
+
+
+def _last_checkpoint(context: Context) -> Path | None:
+    """Where to resume from, the same for the whole group: the first process looks, and hashes what it finds."""
+    found = None
+    if context.group.is_first:
+        found = latest_whole(context.checkpoints, warn=lambda text: context.log(text, level="warning"))
+    (step,) = context.group.agree([step_of(found) if found else -1])
+    return checkpoint_of(step, context.checkpoints) if step >= 0 else None
 
 
 def warmup_steps(trainer: Trainer, spec: TrainingSpec) -> int:
@@ -123,7 +172,10 @@ def warmup_steps(trainer: Trainer, spec: TrainingSpec) -> int:
 
 def raise_if_stopped(context: Context) -> None:
     """End the job here if a person asked for that; between the phases of a recipe nothing is half written."""
-    if context.stop.is_requested:
+    (number,) = context.group.agree([WISHES.index(context.stop.reason)])
+    wish = WISHES[number]
+    if wish is not None:
+        context.stop.request(wish)
         verb = "paused" if context.stop.reason == "pause" else "cancelled"
         raise Stopped(f"The job was {verb}.", "Its last checkpoint is kept; resume it to go on from there.")
 
@@ -157,13 +209,18 @@ class TrainingReporter:
         now = time.monotonic()
         self._seconds_in_steps += now - self._step_began_at
         is_last = state.global_step >= state.max_steps
-        control.should_save = now - self._saved_at > 60 * self._spec.checkpoint_every_minutes
-        control.should_evaluate = state.global_step in self._evaluation_steps
-        if self._context.stop.is_requested:
-            control.should_save, control.should_evaluate, control.should_training_stop = True, False, True
-        is_due = now - self._reported_at > SECONDS_BETWEEN_REPORTS
+        is_time_to_report = now - self._reported_at > SECONDS_BETWEEN_REPORTS or is_last or state.global_step == 1
+        is_time_to_save = now - self._saved_at > 60 * self._spec.checkpoint_every_minutes
+        wish = WISHES.index(self._context.stop.reason)
+        reports, saves, wish = self._context.group.agree([is_time_to_report, is_time_to_save, wish])
+        reason = WISHES[wish]
+        if reason is not None:
+            self._context.stop.request(reason)
+            control.should_training_stop = True
+        control.should_save = bool(saves or wish)
+        control.should_evaluate = state.global_step in self._evaluation_steps and not wish
         # A checkpoint is always preceded by a log, so that weights that diverged are seen before they are saved.
-        control.should_log = is_due or is_last or state.global_step == 1 or control.should_save
+        control.should_log = bool(reports or control.should_save)
         if control.should_log:
             self._reported_at = now
             self._context.progress(state.global_step, state.max_steps)
@@ -185,7 +242,9 @@ class TrainingReporter:
             self._context.sample(state.global_step, prompt, text)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        publish(Path(args.output_dir) / f"checkpoint-{state.global_step}", self._context.checkpoints)
+        self._context.group.wait()  # each process adds its random state
+        if self._context.group.is_first:
+            publish(checkpoint_of(state.global_step, Path(args.output_dir)), self._context.checkpoints)
         self._saved_at = time.monotonic()
         self._context.checkpointed(state.global_step)
 

@@ -13,7 +13,10 @@ from pipeline.model_folder import ModelKind, ModelManifest, relative_base, write
 from pipeline.spec import Spec
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase, Trainer
+
+Weights = dict[str, Any]
+"""Tensors by the model's names for them."""
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "tokenizers")
 
@@ -27,15 +30,17 @@ def save_result(
     recipe: str,
     spec: Spec,
     base: Path | str | None = None,
+    weights: Weights | None = None,
 ) -> ModelManifest:
     """Write the model, its tokenizer and `hone.json` into `folder`.
 
     Args:
         base: What an adapter stands on; named relative to `folder`, so that a moved data folder still works.
+        weights: What an adapter weighs, where `model` itself holds only this process's share of it.
     """
     if kind == "adapter":
         # Peft would otherwise ask the hub whether the base's vocabulary was resized.
-        model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)
+        model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False, state_dict=weights)
         (folder / "README.md").unlink(missing_ok=True)
         _name_base_relatively(folder / "adapter_config.json", base)
     else:
@@ -56,6 +61,26 @@ def save_result(
             hardware=hardware_in_words(),
         ),
     )
+
+
+def gathered_weights(trainer: Trainer) -> Weights | None:
+    """All weights of a model that its processes hold a share of each, in the first of them (the others get nothing).
+
+    All must call it. None where each holds the whole model, which can be saved as it is.
+    """
+    return trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+
+
+def with_weights(model: Any, weights: Weights) -> Any:
+    """A plain model of `model`'s configuration around gathered weights, in main memory."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        plain = AutoModelForCausalLM.from_config(model.config)
+    plain.load_state_dict(weights, assign=True)
+    plain.tie_weights()
+    return plain
 
 
 def num_parameters(model: Any) -> int:

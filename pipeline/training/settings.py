@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipeline.spec import ModelRef, Spec, setting
 
@@ -39,6 +39,19 @@ class TrainingSpec(Spec):
     gradient_accumulation: int = setting(
         1, help="Batches whose gradients are added up before each optimizer step.", unit="batches", ge=1, le=4096
     )
+    num_processes: int = setting(
+        1,
+        help="GPUs, or processes on a machine without one, that train together; each step sees batch size x gradient "
+        "accumulation x this many sequences.",
+        unit="processes",
+        ge=1,
+        le=64,
+    )
+    sharding: Literal["none", "fsdp"] = setting(
+        "none",
+        help="What each of several processes holds: the whole model (none), or its share of the weights, gradients and "
+        "optimizer state (fsdp: FSDP2, on GPUs, for models too large for one).",
+    )
     schedule: Literal["cosine", "linear", "constant"] = setting(
         "cosine", help="How the learning rate falls after the warm-up."
     )
@@ -64,9 +77,25 @@ class TrainingSpec(Spec):
     )
     seed: int = setting(42, help="Fixes the order of the rows, the split and every random start.", ge=0, lt=2**31)
 
+    @property
+    def num_slots(self) -> int:
+        return self.num_processes
+
+    @property
+    def sequences_each_step(self) -> int:
+        """How many sequences an optimizer step learns from: the global batch."""
+        return self.batch_size * self.gradient_accumulation * self.num_processes
+
     def epochs_for(self, num_rows: int) -> float:
         """How many times `num_rows` training rows are gone through."""
         return self.num_epochs
+
+    @field_validator("sharding")
+    @classmethod
+    def _has_somebody_to_share_with(cls, value: str, info: ValidationInfo) -> str:
+        if value == "fsdp" and info.data.get("num_processes") == 1:
+            raise ValueError("needs num_processes of 2 or more: one process has nobody to share the model with")
+        return value
 
 
 class FineTuneSpec(TrainingSpec):
@@ -110,6 +139,13 @@ class FineTuneSpec(TrainingSpec):
 
     def epochs_for(self, num_rows: int) -> float:
         return self.num_epochs or self.epochs_by_rows.of(num_rows)
+
+    @field_validator("method")
+    @classmethod
+    def _can_be_shared(cls, value: str, info: ValidationInfo) -> str:
+        if value == "qlora" and info.data.get("sharding") == "fsdp":
+            raise ValueError("cannot go with fsdp, which does not split 4-bit weights; choose lora, or sharding none")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -54,6 +54,19 @@ def test_steps_are_whole_batches_of_the_trained_rows_times_the_epochs(home: Path
     assert "29.4\u00a0M parameters" in outlook_view(outlook)
 
 
+def test_several_processes_take_as_many_fewer_steps(home: Path) -> None:
+    with writing() as session:
+        data, model = add_data(session, "preference", 999), add_model(session)
+        spec = spec_of(
+            "dpo", model=f"model:{model}", dataset=f"dataset:{data}",
+            batch_size=8, gradient_accumulation=2, num_processes=4, num_epochs=3, held_out_share=0.05,
+        )  # fmt: skip
+        outlook = outlook_of(session, spec)
+    assert outlook.steps is not None
+    # 949 trained rows are 15 batches of 64 (the last one short), three times.
+    assert (outlook.steps.num, outlook.steps.num_sequences_each) == (45, 64)
+
+
 def test_a_number_of_steps_that_was_asked_for_is_kept(home: Path) -> None:
     with writing() as session:
         data, model = add_data(session, "instruction", 999), add_model(session)
