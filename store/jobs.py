@@ -19,14 +19,13 @@ from pipeline.context import StopReason
 from pipeline.errors import BadModel, BadSpec, HoneError
 from pipeline.recipes import get_recipe
 from pipeline.spec import DatasetRef, Fault, ModelRef, Spec, SpecFaults, validate_spec
-from store import models
+from store import curves, models
 from store.schema import (
     ACTIVE_STATES,
     DatasetVersion,
     Job,
     JobState,
     LogEntry,
-    Metric,
     Model,
     SampleText,
     utc_now,
@@ -210,17 +209,9 @@ def num_ahead(session: Session, job: Job) -> int:
     return session.scalar(select(func.count()).where(Job.state == JobState.QUEUED, comes_first)) or 0
 
 
-def metrics(session: Session, job_id: int) -> dict[str, list[tuple[int, float]]]:
-    """Every series of a job, as (step, value) in order of step; after a resume the newer attempt's value counts."""
-    rows = session.execute(
-        select(Metric.name, Metric.step, Metric.value)
-        .where(Metric.job_id == job_id)
-        .order_by(Metric.name, Metric.step, Metric.epoch)
-    )
-    series: dict[str, dict[int, float]] = {}
-    for name, step, value in rows:
-        series.setdefault(name, {})[step] = value
-    return {name: list(points.items()) for name, points in series.items()}
+def metrics(session: Session, job_id: int, names: Sequence[str] = ()) -> dict[str, Sequence[curves.Point]]:
+    """The series of a job (all, or those in `names`) as (step, value) in order of step, thinned by `store.curves`."""
+    return curves.read_curves(session, job_id, names=names).points
 
 
 def log_lines(

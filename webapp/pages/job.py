@@ -15,11 +15,11 @@ from store.database import reading, writing
 from store.schema import ACTIVE_STATES, Job, JobState
 from webapp.forms import to_yaml
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, query_id
-from webapp.views_jobs import ENDED, job_charts, job_header, job_side, log_view, samples_view
+from webapp.shown_jobs import MOST_LOG_LINES, mark_of, shown_jobs
+from webapp.views_jobs import job_header, job_side, log_view
 from workers import queue
 
 LIVE_SECONDS = 2
-MOST_LOG_LINES = 1000
 
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
@@ -97,20 +97,17 @@ def _refresh(job_id: int, drawn_at: str, search: str, following: bool) -> list[A
     """Everything that can change while a job runs."""
     with reading() as session:
         job = jobs.load_job(session, job_id)
-        mark = f"{job.state}/{job.epoch}/{job.step}/{job.attempts[-1].last_seq if job.attempts else 0}"
-        has_news = mark != drawn_at
-        metrics = jobs.metrics(session, job_id) if has_news else {}
-        samples = jobs.samples(session, job_id) if has_news else []
         num_ahead = jobs.num_ahead(session, job)
-    recipe = get_recipe(job.recipe)
+    mark = mark_of(job)
+    shown = shown_jobs().show(job) if mark != drawn_at else None
     can_be = _buttons_of(job)
     return [
-        job_header(job, recipe, num_ahead),
+        job_header(job, get_recipe(job.recipe), num_ahead),
         *(gr.Button(visible=name in can_be) for name in ("stop", "leave", "go on", "retry")),
-        job_charts(recipe, metrics, has_ended=job.state in ENDED) if has_news else gr.skip(),
+        shown.charts if shown else gr.skip(),
         mark,
-        _read_log(job_id, search) if has_news and following else gr.skip(),
-        samples_view(samples) if has_news else gr.skip(),
+        (_read_log(job_id, search) if search.strip() else shown.log) if shown and following else gr.skip(),
+        shown.samples if shown else gr.skip(),
         job_side(job),
         gr.Timer(active=job.state in ACTIVE_STATES),
     ]
