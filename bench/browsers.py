@@ -24,7 +24,7 @@ import httpx
 import psutil
 
 STATUS_SECONDS = 5.0
-SECONDS_BETWEEN_ARRIVALS = 0.15
+SECONDS_BETWEEN_ARRIVALS = 0.3
 READY = "all browsers are there"
 
 
@@ -41,6 +41,7 @@ async def watch(address: str, path: str, num_browsers: int, seconds: float) -> d
     for browser in browsers:
         tasks.append(asyncio.create_task(browser.look()))
         await asyncio.sleep(SECONDS_BETWEEN_ARRIVALS)
+    await asyncio.gather(*(browser.is_there.wait() for browser in browsers))
     print(READY, file=sys.stderr, flush=True)
     log.forget("poll", "status")
     process, started_at = psutil.Process(), time.perf_counter()
@@ -97,11 +98,15 @@ class _Browser:
         self.log = log
         self.session_hash = f"{random.getrandbits(52):011x}"
         self.values: dict[int, Any] = {}
+        self.is_there = asyncio.Event()
 
     async def look(self) -> None:
         """Open the page and stay on it until cancelled."""
         async with self.client:
-            config = await self._open()
+            try:
+                config = await self._open()
+            finally:
+                self.is_there.set()
             await asyncio.gather(
                 self._keep_heart_beating(), self._read_status(), *(self._poll(tick) for tick in _ticks_of(config))
             )
@@ -111,9 +116,7 @@ class _Browser:
         text = document.text
         config: dict[str, Any]
         config, _ = json.JSONDecoder().raw_decode(text, text.index("{", text.index("window.gradio_config")))
-        self.values = {
-            part["id"]: part["props"].get("value") for part in config["components"] if part["type"] != "state"
-        }
+        self.values = {part["id"]: _value_in_browser(part) for part in config["components"]}
         for handler in config["dependencies"]:
             if any(event == "load" for _, event in handler["targets"]):
                 await self._call("first_view", handler, trigger_id=0)
@@ -121,7 +124,7 @@ class _Browser:
 
     async def _call(self, kind: str, handler: dict[str, Any], trigger_id: int) -> None:
         body = {
-            "data": [self.values.get(part) for part in handler["inputs"]],
+            "data": [self.values[part] for part in handler["inputs"]],
             "event_data": None,
             "fn_index": handler["id"],
             "trigger_id": trigger_id,
@@ -162,6 +165,14 @@ class _Browser:
 
 
 _ACCEPT = {"accept": "text/html"}
+
+
+def _value_in_browser(part: dict[str, Any]) -> Any:
+    """What a page sends for a component that nobody has touched; a state stays on the server."""
+    if part["type"] == "state":
+        return None
+    value = part["props"].get("value")
+    return "" if part["type"] == "textbox" and value is None else value
 
 
 @dataclass(frozen=True)

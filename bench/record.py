@@ -85,12 +85,12 @@ def fill(*, num_ended: int, num_queued: int, num_rows: int, num_long_rows: int) 
 
 
 @contextmanager
-def training_goes_on(record: Record, *, steps_a_second: int = 10) -> Iterator[None]:
+def training_goes_on(record: Record, *, steps_a_second: int = 10, first_seq: int = 0) -> Iterator[None]:
     """The running job reports twice a second, as its worker would: steps with their metrics, now and then a line."""
     ended = threading.Event()
 
     def report() -> None:
-        step, seq = record.steps, 0
+        step, seq = record.steps, first_seq
         while not ended.wait(0.5):
             events: list[Numbered] = []
             for _ in range(steps_a_second // 2):

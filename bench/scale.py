@@ -103,6 +103,7 @@ def looked_at(web: psutil.Process, path: str, num_browsers: int, seconds: float)
     report: dict[str, Any] = json.loads(browsers.stdout.readline() or "{}")
     share = (sum(web.cpu_times()[:2]) - used) / (time.perf_counter() - since)
     assert browsers.wait() == 0, browsers.stderr.read()
+    assert not report["browsers_that_failed"], report["browsers_that_failed"]
     return report | {
         "processor_share_of_the_web_process": round(share, 2),
         "load_average": round(os.getloadavg()[0], 1),
@@ -132,14 +133,15 @@ def _load_handler(path: str) -> int:
 @contextmanager
 def web_process() -> Iterator[psutil.Process]:
     command = [sys.executable, "-m", "webapp.cli", "web", "--watch-stdin"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    log = settings().home / "web.log"
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log.open("wb"), stderr=subprocess.STDOUT)
     try:
         while True:
             try:
                 httpx.get(f"{address()}/ui/status", timeout=5)
                 break
             except httpx.TransportError:
-                assert process.poll() is None, "the web process has ended"
+                assert process.poll() is None, log.read_text()
                 time.sleep(0.2)
         yield psutil.Process(process.pid)
     finally:

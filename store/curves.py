@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, exists, func, literal, or_, select, true, union
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, exists, func, or_, select, union
 from sqlalchemy.orm import Session, aliased
 
 from store.schema import Job, Metric
@@ -128,43 +129,58 @@ def _read(session: Session, job_id: int, epoch: int, extent: _Extent, known: Cur
 
 def _points(session: Session, job_id: int, epoch: int, extent: _Extent, *, start: int, width: int) -> list[Point]:
     """The points to keep of the buckets from the step `start` on."""
-    of_series = (Metric.job_id == job_id, Metric.name == extent.name)
-    counts = _counts(session, job_id, epoch, extent.name, start)
-    rows = select(Metric.step, Metric.value).where(*of_series, counts).order_by(Metric.step)
-    if width == 1:
-        return [(step, value) for step, value in session.execute(rows.where(Metric.step >= start))]
-    buckets = select(literal(start, Integer).label("start")).cte("buckets", recursive=True)
+    series = {"job_id": job_id, "name": extent.name, "last": extent.last, "epoch": epoch}
+    rows = session.execute(_every_row() if width == 1 else _kept_rows(), series | {"start": start, "width": width})
+    return [(step, value) for step, value in rows]
+
+
+# The statements below are made once, because to make one takes longer than to run it.
+
+_OF_SERIES = (Metric.job_id == bindparam("job_id"), Metric.name == bindparam("name"))
+
+
+@lru_cache(maxsize=1)
+def _every_row() -> Select:
+    """The rows of a series that count, from the step `start` on."""
+    rows = select(Metric.step, Metric.value).where(*_OF_SERIES, Metric.step >= bindparam("start"), _counts())
+    return rows.order_by(Metric.step)
+
+
+@lru_cache(maxsize=1)
+def _kept_rows() -> Select:
+    """Those of them that are the first, the last, the lowest or the highest of their bucket of `width` steps."""
+    width = bindparam("width", type_=Integer)
+    buckets = select(bindparam("start", type_=Integer).label("start")).cte("buckets", recursive=True)
     next_start = buckets.c.start + width
-    buckets = buckets.union_all(select(next_start).where(next_start <= extent.last))
+    buckets = buckets.union_all(select(next_start).where(next_start <= bindparam("last", type_=Integer)))
     inside = Metric.step.between(buckets.c.start, buckets.c.start + width - 1)
 
     def first_by(*order: Any) -> Any:
-        step = select(Metric.step).where(*of_series, inside, counts).order_by(*order).limit(1)
-        return select(step.correlate(buckets).scalar_subquery().label("step")).select_from(buckets)
+        step = select(Metric.step).where(*_OF_SERIES, inside, _counts()).order_by(*order).limit(1)
+        return select(step.correlate(buckets).scalar_subquery()).select_from(buckets)
 
-    kept = union(
+    steps = union(
         first_by(Metric.step),
         first_by(Metric.step.desc()),
         first_by(Metric.value, Metric.step),
         first_by(Metric.value.desc(), Metric.step),
-    ).cte("kept")
-    return [(step, value) for step, value in session.execute(rows.join(kept, Metric.step == kept.c.step))]
+    )
+    return _every_row().where(Metric.step.in_(steps))
 
 
-def _counts(session: Session, job_id: int, epoch: int, name: str, start: int) -> ColumnElement[bool]:
+@lru_cache(maxsize=1)
+def _counts() -> ColumnElement[bool]:
     """Whether a row counts: no later attempt has written the same step.
 
     To look for a later row is what costs most, so it is asked only where there may be one: not of the rows of the
-    present attempt, and not before the step from which the first attempt after a resume went on.
+    present attempt, and not before the step to which the first resume went back.
     """
-    if epoch <= 1:
-        return true()
-    resumed = (Metric.job_id == job_id, Metric.name == name, Metric.step >= start, Metric.epoch > 1)
-    resumed_at = session.scalar(select(func.min(Metric.step)).where(*resumed))
-    if resumed_at is None:
-        return true()
+    later = (Metric.step >= bindparam("start"), Metric.epoch > 1)
+    resumed_at = func.coalesce(func.min(Metric.step), bindparam("last", type_=Integer) + 1).label("step")
+    resumed = select(resumed_at).where(*_OF_SERIES, *later).cte("resumed")
     newer = aliased(Metric)
     is_overtaken = exists().where(
         newer.job_id == Metric.job_id, newer.name == Metric.name, newer.step == Metric.step, newer.epoch > Metric.epoch
     )
-    return or_(Metric.epoch == epoch, Metric.step < resumed_at, ~is_overtaken)
+    before_resume = Metric.step < select(resumed.c.step).scalar_subquery()
+    return or_(Metric.epoch == bindparam("epoch"), before_resume, ~is_overtaken)

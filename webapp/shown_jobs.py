@@ -1,10 +1,8 @@
-"""Shown jobs: what all browsers on a job's page see alike, read and drawn once for each news of the job."""
+"""Shown jobs: what all browsers on a job's page see alike, read and drawn once for all of them."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from pipeline.recipes import get_recipe
@@ -12,6 +10,7 @@ from store import jobs
 from store.curves import Curves, read_curves
 from store.database import reading
 from store.schema import Job
+from webapp.shared import Shared
 from webapp.views_jobs import ENDED, job_charts, log_view, samples_view
 
 MOST_JOBS = 32
@@ -21,62 +20,49 @@ MOST_LOG_LINES = 1000
 
 @dataclass(frozen=True)
 class ShownJob:
-    """The large parts of a job's page as HTML, and the mark of what they were drawn from."""
+    """A job with everything that its page shows; curves, log and samples as HTML, drawn once for each of its news."""
 
+    job: Job
+    num_ahead: int
     mark: str
+    """What the HTML was drawn from: it changes with everything that a worker reports, and with the job's state."""
     curves: Curves
     charts: str
     log: str
     samples: str
 
 
-def mark_of(job: Job) -> str:
-    """What changes with everything that a worker reports, and with the job's state."""
-    last_seq = job.attempts[-1].last_seq if job.attempts else 0
-    return f"{job.created_at.timestamp()}/{job.state}/{job.epoch}/{job.step}/{last_seq}"
+def show_job(job_id: int) -> ShownJob:
+    """A job as it is now.
 
-
-class ShownJobs:
-    """The drawn parts of the jobs that were looked at last."""
-
-    def __init__(self, most: int = MOST_JOBS) -> None:
-        self._most = most
-        self._places: OrderedDict[int, _Place] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def show(self, job: Job) -> ShownJob:
-        """A job as it is now. Where several ask at once, one of them draws and the others wait for it."""
-        mark = mark_of(job)
-        with self._lock:
-            place = self._places.setdefault(job.id, _Place())
-            self._places.move_to_end(job.id)
-            while len(self._places) > self._most:
-                self._places.popitem(last=False)
-        with place.lock:
-            if place.shown is None or place.shown.mark != mark:
-                place.shown = _draw(job, mark, place.shown)
-            return place.shown
+    Raises:
+        BadSpec: if there is no such job.
+    """
+    return _shown_jobs().get(job_id, lambda before: _look(job_id, before))
 
 
 @lru_cache(maxsize=1)
-def shown_jobs() -> ShownJobs:
-    """Those of this process."""
-    return ShownJobs()
+def _shown_jobs() -> Shared[ShownJob]:
+    return Shared(most=MOST_JOBS)
 
 
-@dataclass
-class _Place:
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    shown: ShownJob | None = None
-
-
-def _draw(job: Job, mark: str, before: ShownJob | None) -> ShownJob:
-    has_ended = job.state in ENDED
+def _look(job_id: int, before: ShownJob | None) -> ShownJob:
     with reading() as session:
+        job = jobs.load_job(session, job_id)
+        num_ahead = jobs.num_ahead(session, job)
+        mark = _mark_of(job)
+        if before is not None and before.mark == mark:
+            return ShownJob(job, num_ahead, mark, before.curves, before.charts, before.log, before.samples)
         # What a running job has shown is read on; the last word is read whole.
+        has_ended = job.state in ENDED
         known = before.curves if before is not None and not has_ended else None
-        curves = read_curves(session, job.id, known=known)
-        lines = jobs.log_lines(session, job.id, limit=MOST_LOG_LINES)
-        samples = jobs.samples(session, job.id)
+        curves = read_curves(session, job_id, known=known)
+        lines = jobs.log_lines(session, job_id, limit=MOST_LOG_LINES)
+        samples = jobs.samples(session, job_id)
     charts = job_charts(get_recipe(job.recipe), curves.points, has_ended=has_ended)
-    return ShownJob(mark, curves, charts, log_view(lines), samples_view(samples))
+    return ShownJob(job, num_ahead, mark, curves, charts, log_view(lines), samples_view(samples))
+
+
+def _mark_of(job: Job) -> str:
+    last_seq = job.attempts[-1].last_seq if job.attempts else 0
+    return f"{job.created_at.timestamp()}/{job.state}/{job.epoch}/{job.step}/{last_seq}"

@@ -15,7 +15,7 @@ from store.database import reading, writing
 from store.schema import ACTIVE_STATES, Job, JobState
 from webapp.forms import to_yaml
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, query_id
-from webapp.shown_jobs import MOST_LOG_LINES, mark_of, shown_jobs
+from webapp.shown_jobs import MOST_LOG_LINES, show_job
 from webapp.views_jobs import job_header, job_side, log_view
 from workers import queue
 
@@ -28,6 +28,9 @@ def build() -> None:
     job_id = gr.State(None)
     drawn_at = gr.State("")
     """What the curves were drawn from: they are drawn anew only when that has changed."""
+    offered_for = gr.State("")
+    """What the buttons and the timer follow from: they are set anew only when that has changed, for each costs Gradio
+    more than all the rest of a look."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
     header = html(min_height=80)
     notice = html(visible=False)
@@ -52,9 +55,11 @@ def build() -> None:
                 spec = gr.Code(language="yaml", interactive=False, show_label=False, container=False)
 
     buttons = [stop, leave, go_on, retry]
-    whole = [header, *buttons, charts, drawn_at, log, samples, side, timer]
+    live = [header, charts, drawn_at, log, samples, side, offered_for]
+    whole = [*live, *buttons, timer]
     on_load(_open, outputs=[workspace, job_id, spec, *whole])
-    timer.tick(_refresh, inputs=[job_id, drawn_at, search, follow], outputs=whole, **_QUIET)
+    timer.tick(_follow, inputs=[job_id, drawn_at, search, follow], outputs=live, **_QUIET)
+    offered_for.change(_offer, inputs=[job_id], outputs=[*buttons, timer], **_QUIET)
     search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
     for button, act in ((stop, _stop), (leave, _stop), (go_on, _retry), (retry, _retry)):
         button.click(
@@ -84,7 +89,7 @@ def _nothing(reason: str) -> list[Any]:
         None,
         "",
         f'<div class="h-stack">{reason}{_all_jobs()}</div>',
-        *[gr.skip()] * 9,
+        *[gr.skip()] * 10,
         gr.Timer(active=False),
     ]
 
@@ -94,21 +99,30 @@ def _all_jobs() -> str:
 
 
 def _refresh(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
-    """Everything that can change while a job runs."""
-    with reading() as session:
-        job = jobs.load_job(session, job_id)
-        num_ahead = jobs.num_ahead(session, job)
-    mark = mark_of(job)
-    shown = shown_jobs().show(job) if mark != drawn_at else None
+    return [*_follow(job_id, drawn_at, search, following), *_offer(job_id)]
+
+
+def _follow(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
+    """Everything that changes while a job runs."""
+    shown = show_job(job_id)
+    job, has_news = shown.job, shown.mark != drawn_at
+    return [
+        job_header(job, get_recipe(job.recipe), shown.num_ahead),
+        shown.charts if has_news else gr.skip(),
+        shown.mark,
+        (_read_log(job_id, search) if search.strip() else shown.log) if has_news and following else gr.skip(),
+        shown.samples if has_news else gr.skip(),
+        job_side(job),
+        f"{job.state}/{job.stop_requested}",
+    ]
+
+
+def _offer(job_id: int) -> list[Any]:
+    """The buttons that make sense now, and whether there is anything to follow."""
+    job = show_job(job_id).job
     can_be = _buttons_of(job)
     return [
-        job_header(job, get_recipe(job.recipe), num_ahead),
         *(gr.Button(visible=name in can_be) for name in ("stop", "leave", "go on", "retry")),
-        shown.charts if shown else gr.skip(),
-        mark,
-        (_read_log(job_id, search) if search.strip() else shown.log) if shown and following else gr.skip(),
-        shown.samples if shown else gr.skip(),
-        job_side(job),
         gr.Timer(active=job.state in ACTIVE_STATES),
     ]
 

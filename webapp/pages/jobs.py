@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,7 @@ from pipeline.recipes import NAMES
 from store import jobs
 from store.database import reading
 from store.schema import ACTIVE_STATES, JobState
+from webapp.shared import Shared
 from webapp.shell import Page, empty_state, html, link_button, on_load, page_header, query_value
 from webapp.views_jobs import jobs_table, pager
 
@@ -67,6 +69,17 @@ def _filter(search: str, state: str, recipe: str) -> list[Any]:
 
 
 def _refresh(search: str, state: str, recipe: str, offset: int) -> list[Any]:
+    table, is_live = _tables().get((search, state, recipe, offset), lambda before: _draw(search, state, recipe, offset))
+    return [table, gr.Timer(active=is_live)]
+
+
+@lru_cache(maxsize=1)
+def _tables() -> Shared[tuple[str, bool]]:
+    """Tables by their filters, and whether any job may still change, for all browsers that poll."""
+    return Shared()
+
+
+def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, bool]:
     with reading() as session:
         found, total = jobs.list_jobs(
             session, states=_STATES[state], recipe=recipe or None, search=search, limit=ROWS_A_PAGE, offset=offset
@@ -81,7 +94,7 @@ def _refresh(search: str, state: str, recipe: str, offset: int) -> list[Any]:
         drawn = empty_state(
             "Nothing has run yet. A job trains, aligns or quantizes a model.", link_button("New job", "/train")
         )
-    return [drawn, gr.Timer(active=is_live)]
+    return drawn, is_live
 
 
 PAGE = Page(title="Jobs", path="/jobs", build=build, in_nav=True)
