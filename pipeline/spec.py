@@ -22,6 +22,11 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=False)
 
+    @property
+    def num_slots(self) -> int:
+        """How many devices the job computes on at once."""
+        return 1
+
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
@@ -30,7 +35,8 @@ SpecT = TypeVar("SpecT", bound=Spec)
 class ModelRef:
     """Marks a spec field that names a model: a folder, or a Hugging Face id.
 
-    In a stored job the value may be `model:<id>`; the worker puts the model's folder in its place.
+    In a stored job the value may be `model:<id>`, or `job:<id>` for the model that a job will have made; the worker
+    puts the model's folder in its place.
     """
 
 

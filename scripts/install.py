@@ -1,9 +1,10 @@
 """Install Hone into .venv: the right PyTorch for this machine, then the project with its pinned dependencies.
 
-    python3 scripts/install.py [--dev]
+    python3 scripts/install.py [--dev] [--torch cpu|cuda]
 
 Run by `make`; needs nothing but Python. A second run with nothing changed ends at once. A machine with an NVIDIA GPU
-gets a CUDA build of PyTorch; another gets a CPU build wherever one can be had, which is a tenth of the size.
+gets a CUDA build of PyTorch; another gets a CPU build wherever one can be had, which is a tenth of the size. `--torch`
+says which one a machine is built for that is not the one it is built on: an image.
 """
 
 # This file is read by whatever Python there is, also one that is too old: nothing in it is newer than Python 3.6.
@@ -65,7 +66,7 @@ def fingerprint(python):
 
 
 def install_torch():
-    if has_gpu():
+    if is_for_gpu():
         print("Installing PyTorch for CUDA", flush=True)
     elif would_bring_cuda():
         print("Installing PyTorch for the CPU", flush=True)
@@ -75,7 +76,10 @@ def install_torch():
     run([*PIP, TORCH], "PyTorch could not be installed; what pip said is above")
 
 
-def has_gpu():
+def is_for_gpu():
+    """Whether CUDA is wanted: as it was said, or else where there is an NVIDIA GPU."""
+    if "--torch" in sys.argv:
+        return sys.argv[sys.argv.index("--torch") + 1] == "cuda"
     program = shutil.which("nvidia-smi")
     return program is not None and subprocess.call([program, "-L"], stdout=subprocess.DEVNULL) == 0
 

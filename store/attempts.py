@@ -21,7 +21,7 @@ from pipeline.events import Checkpointed, LogLine, Metrics, Numbered, Phase, Pro
 from pipeline.model_folder import ModelManifest
 from pipeline.recipes import get_recipe
 from pipeline.spec import DatasetRef, ModelRef
-from store import models
+from store import fleet, models, slots
 from store.schema import (
     Attempt,
     DatasetVersion,
@@ -35,6 +35,7 @@ from store.schema import (
     utc_now,
 )
 from store.settings import settings
+from store.waiting import is_due, num_due, order, queue_state
 
 MOST_LOST_ATTEMPTS = 3
 """A job whose workers died this often is not tried again by itself."""
@@ -58,20 +59,36 @@ class Claim:
     recipe: str
     spec: dict[str, Any]
     """The spec with folders and paths in the place of ids."""
+    slot_ids: tuple[str, ...]
 
 
-def claim(session: Session, *, worker_id: str, worker_name: str, device: str) -> Claim | None:
-    """Take the best queued job, or None when there is none. Two workers never get the same one."""
-    best = (
-        select(Job.id)
-        .where(Job.state == JobState.QUEUED)
-        .order_by(Job.priority.desc(), Job.position, Job.id)
+def claim(
+    session: Session, *, worker_id: str, worker_name: str, free: Mapping[str, str], most_slots: int
+) -> Claim | None:
+    """Take the best job that is due, with its devices; None where there is none. Two workers never get the same one.
+
+    Args:
+        free: The worker's devices that run nothing, as name by slot.
+        most_slots: How many devices the worker has in all. For the best job that these could run, free ones are saved
+            up, so that jobs for one device do not keep a job for several from ever starting.
+    """
+    if queue_state(session).is_paused or fleet.is_draining(session, worker_id):
+        return None
+    best = session.execute(
+        select(Job.id, Job.num_slots)
+        .where(is_due(), Job.num_slots <= most_slots)
+        .order_by(*order())
         .limit(1)
         .with_for_update(skip_locked=True)
-    )
-    job_id = session.scalar(
+    ).one_or_none()
+    if best is None:
+        return None
+    slot_ids = slots.lock_free(session, list(free))[: best.num_slots]
+    if len(slot_ids) < best.num_slots:
+        return None
+    epoch = session.scalar(
         update(Job)
-        .where(Job.id == best.scalar_subquery(), Job.state == JobState.QUEUED)
+        .where(Job.id == best.id, Job.state == JobState.QUEUED)
         .values(
             state=JobState.RUNNING,
             epoch=Job.epoch + 1,
@@ -82,13 +99,16 @@ def claim(session: Session, *, worker_id: str, worker_name: str, device: str) ->
             started_at=func.coalesce(Job.started_at, utc_now()),
             first_step_at=None,
         )
-        .returning(Job.id)
+        .returning(Job.epoch)
     )
-    if job_id is None:
+    if epoch is None:
         return None
-    job = session.get_one(Job, job_id, populate_existing=True)
-    session.add(Attempt(job_id=job.id, epoch=job.epoch, worker_name=worker_name, device=device))
-    return Claim(job.id, job.epoch, job.name, job.recipe, _runnable_spec(session, job))
+    slots.hold_for_job(session, slot_ids, best.id, epoch)
+    job = session.get_one(Job, best.id, populate_existing=True)
+    device = ", ".join(sorted({free[slot_id] for slot_id in slot_ids}))
+    count = f"{len(slot_ids)} × " if len(slot_ids) > 1 else ""
+    session.add(Attempt(job_id=job.id, epoch=job.epoch, worker_name=worker_name, device=f"{count}{device}"[:80]))
+    return Claim(job.id, job.epoch, job.name, job.recipe, _runnable_spec(session, job), tuple(slot_ids))
 
 
 def renew(session: Session, job_id: int, epoch: int) -> StopReason | None:
@@ -105,6 +125,7 @@ def renew(session: Session, job_id: int, epoch: int) -> StopReason | None:
     ).one_or_none()
     if row is None:
         raise StaleAttempt(f"job {job_id} is no longer held under epoch {epoch}")
+    slots.renew_for_job(session, job_id, epoch)
     return cast(StopReason | None, row[0])
 
 
@@ -206,7 +227,7 @@ def lose(session: Session, job_id: int, epoch: int, error: HoneError) -> None:
 
 
 def sweep(session: Session) -> int:
-    """Give jobs whose lease ran out back to the queue; returns how many wait now."""
+    """Give jobs whose lease ran out back to the queue; returns how many a free worker could take now."""
     expired = session.execute(
         select(Job.id, Job.epoch, Job.stop_requested)
         .where(Job.state == JobState.RUNNING, Job.lease_expires_at < database_now())
@@ -225,7 +246,8 @@ def sweep(session: Session) -> int:
                 "Look at the last log lines and at the machine's memory, then retry: it goes on from its checkpoint.",
             ),
         )
-    return session.scalar(select(func.count()).where(Job.state == JobState.QUEUED)) or 0
+    fleet.forget_silent(session)
+    return num_due(session)
 
 
 def _runnable_spec(session: Session, job: Job) -> dict[str, Any]:
@@ -236,11 +258,23 @@ def _runnable_spec(session: Session, job: Job) -> dict[str, Any]:
         if not value:
             continue
         if any(isinstance(marker, ModelRef) for marker in info.metadata):
-            spec[field] = models.location_of(session.get_one(Model, int(value.removeprefix("model:"))))
+            spec[field] = models.location_of(_model(session, job, field))
         elif any(isinstance(marker, DatasetRef) for marker in info.metadata):
             version = session.get_one(DatasetVersion, int(value.removeprefix("dataset:")))
             spec[field] = str(settings().datasets_folder / version.sha256 / "rows.jsonl")
     return spec
+
+
+def _model(session: Session, job: Job, field: str) -> Model:
+    """The model that a field names; that of a job is, from now on, the model that the job has made."""
+    value = job.spec[field]
+    if value.startswith("job:"):
+        before = session.get_one(Job, int(value.removeprefix("job:")))
+        assert before.model is not None, "a job that has succeeded has made its model"
+        value = f"model:{before.model.id}"
+        job.spec = job.spec | {field: value}
+        job.parent_model_id = before.model.id
+    return session.get_one(Model, int(value.removeprefix("model:")))
 
 
 def _owned(job_id: int, epoch: int) -> tuple[Any, ...]:
@@ -254,3 +288,4 @@ def _end(session: Session, job_id: int, epoch: int, state: JobState, *, outcome:
         raise StaleAttempt(f"job {job_id} is no longer held under epoch {epoch}")
     attempt = session.get_one(Attempt, (job_id, epoch))
     attempt.ended_at, attempt.outcome = utc_now(), outcome
+    slots.release_of_job(session, job_id, epoch)

@@ -1,5 +1,7 @@
 """Jobs: what people ask for, and what became of it. What a worker does with a job is in `store.attempts`.
 
+Where people steer the queue is in `store.steering`.
+
              submit            claim              finish
 (nothing) ─────────► queued ─────────► running ─────────► succeeded / failed / cancelled / paused
                        ▲                  │
@@ -12,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import and_, func, or_, select, text, tuple_
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from pipeline.context import StopReason
@@ -42,13 +44,16 @@ def submit(
     name: str = "",
     person_id: int | None = None,
     idempotency_key: str | None = None,
+    after_job_id: int | None = None,
 ) -> Job:
     """Ask for a job.
 
     Args:
-        values: The spec's fields; a model is `model:<id>`, a folder or a Hugging Face id, a dataset `dataset:<id>`.
+        values: The spec's fields; a model is `model:<id>`, `job:<id>` (the model that the job makes), a folder or a
+            Hugging Face id, a dataset `dataset:<id>`.
         name: What the job and the model that it makes are called; empty for the recipe's name and a number.
         idempotency_key: The same key always gives the same job, however often it is sent.
+        after_job_id: Hold it until that job has succeeded; a spec that starts from a job's model is held anyway.
 
     Raises:
         SpecFaults: with everything that is wrong with the values.
@@ -75,6 +80,8 @@ def submit(
         recipe=recipe_name,
         spec=spec.model_dump(mode="json") | inputs.stored_values,
         idempotency_key=idempotency_key,
+        num_slots=spec.num_slots,
+        after_job_id=inputs.after_job_id or after_job_id,
         parent_model_id=inputs.models[0].id if inputs.models else None,
         created_by_id=person_id,
         datasets=inputs.datasets,
@@ -124,6 +131,31 @@ def retry(session: Session, job_id: int) -> Job:
     return job
 
 
+def can_halve_batch(job: Job) -> bool:
+    """Whether a job ended for want of memory and computes on more than one sequence at once."""
+    return (
+        job.state == JobState.FAILED
+        and job.error_kind in ("out_of_memory", "killed")
+        and job.spec.get("batch_size", 1) > 1
+        and "gradient_accumulation" in job.spec
+    )
+
+
+def retry_with_half_the_batch(session: Session, job_id: int) -> Job:
+    """Queue a job that ran out of memory again, with half the batch (or less) and more accumulation: the same steps.
+
+    Raises:
+        BadSpec: if that is not why it ended, or its batch is one sequence already.
+    """
+    job = get_job(session, job_id)
+    if not can_halve_batch(job):
+        raise BadSpec(f"The batch of {job.name} cannot be halved.", "Run it again with changes instead.")
+    sequences = job.spec["batch_size"] * job.spec["gradient_accumulation"]
+    batch_size = next(size for size in range(job.spec["batch_size"] // 2, 0, -1) if sequences % size == 0)
+    job.spec = job.spec | {"batch_size": batch_size, "gradient_accumulation": sequences // batch_size}
+    return retry(session, job_id)
+
+
 # --------------------------------------------------------------------------------------------------------- reading
 
 
@@ -146,6 +178,7 @@ def load_job(session: Session, job_id: int) -> Job:
         .options(
             joinedload(Job.model),
             joinedload(Job.parent_model),
+            joinedload(Job.after_job),
             joinedload(Job.created_by),
             selectinload(Job.datasets).joinedload(DatasetVersion.dataset),
             selectinload(Job.attempts),
@@ -184,6 +217,7 @@ def list_jobs(
             joinedload(Job.created_by),
             joinedload(Job.model).defer(Model.manifest),
             joinedload(Job.parent_model).defer(Model.manifest),
+            joinedload(Job.after_job),
             selectinload(Job.datasets).joinedload(DatasetVersion.dataset),
         )
         .order_by(*order)
@@ -199,17 +233,6 @@ def count_by_state(session: Session) -> dict[JobState, int]:
 
 def has_active(session: Session) -> bool:
     return session.scalar(select(Job.id).where(Job.state.in_(ACTIVE_STATES)).limit(1)) is not None
-
-
-def num_ahead(session: Session, job: Job) -> int:
-    """How many queued jobs a worker takes before this one."""
-    if job.state != JobState.QUEUED:
-        return 0
-    comes_first = or_(
-        Job.priority > job.priority,
-        and_(Job.priority == job.priority, tuple_(Job.position, Job.id) < tuple_(job.position, job.id)),
-    )
-    return session.scalar(select(func.count()).where(Job.state == JobState.QUEUED, comes_first)) or 0
 
 
 def metrics(session: Session, job_id: int, names: Sequence[str] = ()) -> dict[str, Sequence[curves.Point]]:
@@ -240,12 +263,14 @@ def samples(session: Session, job_id: int, *, limit: int = 60) -> list[SampleTex
 # --------------------------------------------------------------------------------------------------------- helpers
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Inputs:
     models: list[Model]
     datasets: list[DatasetVersion]
     stored_values: dict[str, str]
     faults: list[Fault]
+    after_job_id: int | None = None
+    """The job whose model is needed, where that is still to be made."""
 
 
 def _find_inputs(session: Session, spec: Spec) -> _Inputs:
@@ -259,6 +284,9 @@ def _find_inputs(session: Session, spec: Spec) -> _Inputs:
             try:
                 if isinstance(marker, ModelRef):
                     model = _find_model(session, value)
+                    if model is None:
+                        inputs.after_job_id = int(value.removeprefix("job:"))
+                        continue
                     inputs.models.append(model)
                     inputs.stored_values[field] = f"model:{model.id}"
                 elif isinstance(marker, DatasetRef):
@@ -268,13 +296,30 @@ def _find_inputs(session: Session, spec: Spec) -> _Inputs:
     return inputs
 
 
-def _find_model(session: Session, value: str) -> Model:
+def _find_model(session: Session, value: str) -> Model | None:
+    """The model that a reference names; None where a job has still to make it."""
+    if value.startswith("job:"):
+        return _model_of_job(session, value)
     if not value.startswith("model:"):
         return models.register_external(session, value)
     number = value.removeprefix("model:")
     if not number.isdecimal():
         raise BadModel(f"{value!r} names no model.", "A model is named as model:<number>.")
     return models.get_model(session, int(number))
+
+
+def _model_of_job(session: Session, value: str) -> Model | None:
+    number = value.removeprefix("job:")
+    job = session.get(Job, int(number)) if number.isdecimal() else None
+    if job is None:
+        raise BadModel(f"{value!r} names no job.", "The model that a job makes is named as job:<number>.")
+    if get_recipe(job.recipe).produces != "model":
+        raise BadModel(f"{job.name} makes no model.", "Choose a job that trains one.")
+    if job.state != JobState.SUCCEEDED:
+        return None
+    if job.model is None:
+        raise BadModel(f"The model that {job.name} made is gone.", "Choose another.")
+    return models.get_model(session, job.model.id)
 
 
 def _find_dataset(session: Session, value: str, kinds: tuple[str, ...]) -> DatasetVersion:

@@ -220,6 +220,9 @@ class Job(Base):
     summary: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """The recipe's closing figures."""
 
+    after_job: Mapped[Job | None] = relationship(
+        primaryjoin="foreign(Job.after_job_id) == remote(Job.id)", viewonly=True
+    )
     model: Mapped[Model | None] = relationship(foreign_keys=[Model.job_id], back_populates="job")
     parent_model: Mapped[Model | None] = relationship(foreign_keys=[parent_model_id])
     created_by: Mapped[Person | None] = relationship()

@@ -17,7 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.errors import HoneError
-from store import fleet, jobs, users
+from store import fleet, jobs, users, waiting
 from store.database import reading, writing
 from store.schema import JobState
 from store.settings import Settings
@@ -27,7 +27,7 @@ from webapp.people import person_of_cookies
 from webapp.shell import BarStatus, Page, bar, bar_status, document_head, own_styles
 
 PAGES: tuple[str, ...] = (
-    "overview", "data", "dataset", "train", "jobs", "job", "models", "model", "playground", "arena",
+    "overview", "data", "dataset", "train", "jobs", "job", "workers", "models", "model", "playground", "arena",
 )  # fmt: skip
 """The page modules of `webapp/pages`, in the order of the navigation. The first is the front page."""
 
@@ -149,11 +149,13 @@ def read_status() -> BarStatus:
     with reading() as session:
         workers = fleet.live_workers(session)
         counts = jobs.count_by_state(session)
+        is_paused = waiting.queue_state(session).is_paused
     return BarStatus(
         num_workers=len(workers),
         devices=tuple(device["name"] for worker in workers for device in worker.devices),
         num_running=counts[JobState.RUNNING],
         num_queued=counts[JobState.QUEUED],
+        is_paused=is_paused,
     )
 
 

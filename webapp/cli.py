@@ -73,6 +73,17 @@ def worker(options: argparse.Namespace) -> None:
     run_worker()
 
 
+def health(options: argparse.Namespace) -> None:
+    """Fail unless a worker of this machine was heard of just now; for health checks."""
+    from store import fleet
+    from store.database import reading
+
+    with reading() as session:
+        machines = [worker.machine for worker in fleet.live_workers(session)]
+    if socket.gethostname() not in machines:
+        raise HoneError(f"No worker of {socket.gethostname()} was heard of.", "Start one with: hone worker")
+
+
 def show_settings(options: argparse.Namespace) -> None:
     """Print every setting, its value and what it is for."""
     for name, field in Settings.model_fields.items():
@@ -128,7 +139,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hone", description="A workbench for language models.")
     parser.add_argument("--version", action="version", version=f"hone {version('hone')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command in (("up", up), ("web", web), ("worker", worker), ("settings", show_settings)):
+    for name, command in (
+        ("up", up),
+        ("web", web),
+        ("worker", worker),
+        ("health", health),
+        ("settings", show_settings),
+    ):
         sub = commands.add_parser(name, help=(command.__doc__ or "").splitlines()[0])
         sub.set_defaults(command=command)
         if name in ("web", "worker"):

@@ -13,8 +13,9 @@ from pipeline.errors import BadSpec
 from pipeline.spec import DatasetRef, ModelRef, Spec
 from pipeline.training.rows import num_held_out
 from pipeline.training.settings import TrainingSpec
-from store import datasets, jobs, models
-from store.schema import DatasetVersion, JobState
+from store import datasets, jobs, models, waiting
+from store.schema import DatasetVersion
+from store.waiting import Prospect
 from webapp.formatting import compact, counted, number
 from webapp.shell import facts
 
@@ -41,7 +42,8 @@ class Outlook:
     dataset: DatasetVersion | None
     held_out_rows: int | None
     steps: Steps | None
-    num_queued: int
+    num_slots: int
+    prospect: Prospect
 
 
 def outlook_of(session: Session, spec: Spec) -> Outlook:
@@ -58,7 +60,8 @@ def outlook_of(session: Session, spec: Spec) -> Outlook:
         dataset=version,
         held_out_rows=held_out,
         steps=steps,
-        num_queued=jobs.count_by_state(session)[JobState.QUEUED],
+        num_slots=spec.num_slots,
+        prospect=waiting.prospect_of_new(session),
     )
 
 
@@ -91,11 +94,23 @@ def outlook_view(outlook: Outlook) -> str:
         words = f"{steps.precision} {number(steps.num)}, {counted(steps.num_sequences_each, 'sequence')} each"
         rows.append(("Epochs", number(steps.epochs) if steps.epochs else ""))
         rows.append(("Steps", words.strip()))
-    waiting = (
-        f"after {counted(outlook.num_queued, 'waiting job')}" if outlook.num_queued else "as soon as a worker is free"
-    )
-    rows.append(("Runs", waiting))
+    rows.append(("Runs", _when(outlook)))
     return facts(rows)
+
+
+def _when(outlook: Outlook) -> str:
+    """When a worker will take it, as far as can be told."""
+    prospect = outlook.prospect
+    if prospect.is_paused:
+        return "when the queue, which is paused, goes on"
+    if prospect.most_slots == 0:
+        return "when a worker is there: none is now"
+    if outlook.num_slots > prospect.most_slots:
+        most = counted(prospect.most_slots, "device")
+        return f"when a worker with {outlook.num_slots} devices is there: the largest has {most}"
+    if prospect.num_ahead:
+        return f"after {counted(prospect.num_ahead, 'waiting job')}"
+    return "as soon as a worker is free"
 
 
 @dataclass(frozen=True)
@@ -131,6 +146,9 @@ def _number_in(reference: str, noun: str) -> int:
 
 
 def _model_in_words(session: Session, reference: str) -> str:
+    if reference.startswith("job:"):
+        job = jobs.get_job(session, _number_in(reference, "job"))
+        return f'{escape(job.name)} <span class="h-quiet">as soon as it is made</span>'
     if not reference.startswith("model:"):
         return f'{escape(reference)} <span class="h-quiet">looked up when the job is asked for</span>'
     model = models.get_model(session, _number_in(reference, "model"))

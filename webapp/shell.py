@@ -211,6 +211,7 @@ class BarStatus:
     devices: tuple[str, ...]
     num_running: int
     num_queued: int
+    is_paused: bool = False
 
 
 def bar(pages: Sequence[Page], present: Page | None, status: BarStatus, person_name: str) -> str:
@@ -244,7 +245,7 @@ _NAME_DIALOG = (
 
 
 def bar_status(status: BarStatus) -> str:
-    """The workers and the queue in a few words, each a link to the jobs."""
+    """The workers and the queue in a few words, with links to both."""
     if status.num_workers == 0:
         worker = chip("", "No worker", "bad")
     elif status.num_running:
@@ -253,8 +254,10 @@ def bar_status(status: BarStatus) -> str:
         device = status.devices[0] if len(set(status.devices)) == 1 and len(status.devices) == 1 else ""
         idle = f"{device} idle" if device else f"{status.num_workers} workers idle"
         worker = chip("", idle, "quiet")
-    waiting = f'<a href="/jobs?state=queued">{status.num_queued} queued</a>' if status.num_queued else ""
-    return f'<a href="/jobs">{worker}</a>{waiting}'
+    words = f"{status.num_queued} queued" if status.num_queued else ""
+    words = f"{words or 'queue'} paused" if status.is_paused else words
+    waiting = f'<a href="/jobs?state=queued">{words}</a>' if words else ""
+    return f'<a href="/workers">{worker}</a>{waiting}'
 
 
 def document_head(title: str, *, with_bar: bool = True, assets: Sequence[str] = ()) -> str:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pipeline.recipes import get_recipe
-from store import jobs
+from store import jobs, waiting
 from store.curves import Curves, read_curves
 from store.database import reading
 from store.schema import Job
+from store.waiting import Prospect
 from webapp.shared import Shared
 from webapp.views_jobs import ENDED, job_charts, log_view, samples_view
 
@@ -23,7 +24,7 @@ class ShownJob:
     """A job with everything that its page shows; curves, log and samples as HTML, drawn once for each of its news."""
 
     job: Job
-    num_ahead: int
+    prospect: Prospect
     mark: str
     """What the HTML was drawn from: it changes with everything that a worker reports, and with the job's state."""
     curves: Curves
@@ -49,10 +50,10 @@ def _shown_jobs() -> Shared[ShownJob]:
 def _look(job_id: int, before: ShownJob | None) -> ShownJob:
     with reading() as session:
         job = jobs.load_job(session, job_id)
-        num_ahead = jobs.num_ahead(session, job)
+        prospect = waiting.prospect_of(session, job)
         mark = _mark_of(job)
         if before is not None and before.mark == mark:
-            return ShownJob(job, num_ahead, mark, before.curves, before.charts, before.log, before.samples)
+            return ShownJob(job, prospect, mark, before.curves, before.charts, before.log, before.samples)
         # What a running job has shown is read on; the last word is read whole.
         has_ended = job.state in ENDED
         known = before.curves if before is not None and not has_ended else None
@@ -60,7 +61,7 @@ def _look(job_id: int, before: ShownJob | None) -> ShownJob:
         lines = jobs.log_lines(session, job_id, limit=MOST_LOG_LINES)
         samples = jobs.samples(session, job_id)
     charts = job_charts(get_recipe(job.recipe), curves.points, has_ended=has_ended)
-    return ShownJob(job, num_ahead, mark, curves, charts, log_view(lines), samples_view(samples))
+    return ShownJob(job, prospect, mark, curves, charts, log_view(lines), samples_view(samples))
 
 
 def _mark_of(job: Job) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from pipeline.recipes import get_recipe
 from store import datasets, jobs, models
 from store.schema import ACTIVE_STATES
 from webapp.formatting import compact, counted
@@ -13,10 +14,7 @@ from webapp.shell import empty_state, link_button
 
 def read_choices(session: Session) -> Choices:
     return Choices(
-        models=[
-            (" · ".join(filter(None, [model.name, model.kind, _parameters(model.num_parameters)])), f"model:{model.id}")
-            for model in reversed(models.list_models(session))
-        ],
+        models=[*_models_there(session), *_models_to_come(session)],
         datasets=[
             DatasetChoice(
                 f"{version.dataset.name} v{version.number} · {counted(version.num_rows, f'{version.kind} row')}",
@@ -26,6 +24,23 @@ def read_choices(session: Session) -> Choices:
             for version in datasets.list_versions(session)
         ],
     )
+
+
+def _models_there(session: Session) -> list[tuple[str, str]]:
+    return [
+        (" · ".join(filter(None, [model.name, model.kind, _parameters(model.num_parameters)])), f"model:{model.id}")
+        for model in reversed(models.list_models(session))
+    ]
+
+
+def _models_to_come(session: Session) -> list[tuple[str, str]]:
+    """The models that jobs of the queue will have made: a job that starts from one waits for it."""
+    active, _ = jobs.list_jobs(session, states=ACTIVE_STATES, limit=50)
+    return [
+        (f"{job.name} · when it is made", f"job:{job.id}")
+        for job in active
+        if get_recipe(job.recipe).produces == "model"
+    ]
 
 
 def no_model_yet(session: Session, otherwise: str) -> str:

@@ -10,8 +10,10 @@ from urllib.parse import urlencode
 
 from pipeline.errors import HoneError
 from pipeline.recipes import Recipe
-from store.schema import Attempt, DatasetVersion, Job, JobState, LogEntry, Model, SampleText
+from store.schema import ACTIVE_STATES, Attempt, DatasetVersion, Job, JobState, LogEntry, Model, QueueState, SampleText
+from store.waiting import Prospect
 from webapp.charts import Series, line_chart
+from webapp.commands import command_button
 from webapp.formatting import counted, duration, file_size, label_of, number, when
 from webapp.shell import chip, error_block, facts, link_button, progress_bar
 
@@ -91,7 +93,7 @@ def _compared_with(model: Model) -> str:
 
 
 def jobs_table(jobs: Sequence[Job], now: datetime | None = None) -> str:
-    """The queue and what went before, one row a job."""
+    """The queue and what went before, one row a job; what waits can be moved by its buttons, or dragged."""
     now = now or datetime.now(UTC)
     rows = "".join(_job_row(job, now) for job in jobs)
     return (
@@ -106,10 +108,10 @@ def _job_row(job: Job, now: datetime) -> str:
     state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
     data = ", ".join(dataset_link(version) for version in job.datasets)
     return (
-        f"<tr><td>{state_chip(state)}</td>"
+        f"<tr{_draggable(job)}><td>{state_chip(state)}{_priority_tag(job)}</td>"
         f'<td><div class="h-strong">{job_link(job)}</div><span class="h-quiet h-small">{escape(job.recipe)}</span></td>'
         f"<td>{_progress_cell(job, now)}</td>"
-        f'<td class="h-wide">{model_link(job.parent_model) if job.parent_model else "–"}</td>'
+        f'<td class="h-wide">{_origin(job) or "–"}</td>'
         f'<td class="h-wide">{data or "–"}</td>'
         f'<td class="h-wide">{escape(job.created_by.name) if job.created_by else "Hone"}</td>'
         f'<td class="h-wide h-quiet">{when(job.created_at, now)}</td>'
@@ -130,8 +132,47 @@ def _progress_cell(job: Job, now: datetime) -> str:
     if job.state == JobState.SUCCEEDED and job.model is not None and job.model.deleted_at is None:
         return f'<span class="h-small">made {model_link(job.model)}</span>'
     if job.state == JobState.QUEUED:
-        return '<span class="h-quiet h-small">waits for a worker</span>'
+        return (
+            f'<div class="h-line h-apart"><span class="h-quiet h-small">{_why_it_waits(job)}</span>{_movers(job)}</div>'
+        )
     return f'<span class="h-quiet h-small">{progress_words(job, now) or "–"}</span>'
+
+
+def paused_notice(queue: QueueState, now: datetime | None = None) -> str:
+    """What stands above the jobs while the queue is paused."""
+    if not queue.is_paused:
+        return ""
+    return (
+        f'<div class="h-note"><p><b>The queue was paused</b> {when(queue.changed_at, now)}: what runs goes on to its '
+        "end, and nothing that waits is started.</p></div>"
+    )
+
+
+def _draggable(job: Job) -> str:
+    return f' draggable="true" data-waiting="{job.id}"' if job.state == JobState.QUEUED else ""
+
+
+def _movers(job: Job) -> str:
+    wishes = [("↑", "up", "Earlier by one"), ("↓", "down", "Later by one"), ("Next", "first", "Run it next")]
+    buttons = (command_button(words, f"{job.id}:{where}", title=title) for words, where, title in wishes)
+    return f'<span class="h-line h-movers">{"".join(buttons)}</span>'
+
+
+def _priority_tag(job: Job) -> str:
+    if job.state != JobState.QUEUED or not job.priority:
+        return ""
+    return f' <span class="h-tag">{"high" if job.priority > 0 else "low"}</span>'
+
+
+def _why_it_waits(job: Job) -> str:
+    """`waits for a worker`, or for what it is held."""
+    before = job.after_job
+    if before is None or before.state == JobState.SUCCEEDED:
+        return "waits for a worker"
+    if before.state in ACTIVE_STATES:
+        return f"waits until {job_link(before)} has succeeded"
+    state = "stopped" if before.state == JobState.CANCELLED else str(before.state)
+    return f"held: {job_link(before)} is {state}; it goes on when that is continued"
 
 
 def pager(total: int, offset: int, limit: int, query: Mapping[str, str]) -> str:
@@ -154,7 +195,7 @@ def pager(total: int, offset: int, limit: int, query: Mapping[str, str]) -> str:
 # ----------------------------------------------------------------------------------------------------------- one job
 
 
-def job_header(job: Job, recipe: Recipe, num_ahead: int, now: datetime | None = None) -> str:
+def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | None = None) -> str:
     """The job's name and state, one sentence on what it is doing or why it ended, and how far it is."""
     now = now or datetime.now(UTC)
     state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
@@ -165,7 +206,7 @@ def job_header(job: Job, recipe: Recipe, num_ahead: int, now: datetime | None = 
     return (
         f'<div class="h-stack"><header class="h-header"><div><div class="h-line"><h1>{escape(job.name)}</h1>'
         f'{state_chip(state)}<span class="h-tag">{escape(recipe.title)}</span></div>'
-        f"<p>{_sentence(job, num_ahead, now)}</p></div>"
+        f"<p>{_sentence(job, prospect, now)}</p></div>"
         f'<div class="h-line">{again if job.state in ENDED else ""}</div></header>{_big_bar(job, now)}{failure}</div>'
     )
 
@@ -186,15 +227,11 @@ def _big_bar(job: Job, now: datetime) -> str:
 _CLOSE = "You can close this page: nothing depends on it."
 
 
-def _sentence(job: Job, num_ahead: int, now: datetime) -> str:
+def _sentence(job: Job, prospect: Prospect, now: datetime) -> str:
     took = duration(time_taken(job, now))
     match job.state:
-        case JobState.QUEUED if num_ahead:
-            return f"Waits for a worker; {counted(num_ahead, 'job')} before it. {_CLOSE}"
         case JobState.QUEUED:
-            return (
-                "Next in the queue; starts as soon as a worker is free. You can close this page: nothing depends on it."
-            )
+            return f"{_what_it_waits_for(job, prospect)} {_CLOSE}"
         case JobState.RUNNING if job.stop_requested:
             return "Stopping: it ends with the step that it is at, and keeps a checkpoint."
         case JobState.RUNNING:
@@ -212,6 +249,24 @@ def _sentence(job: Job, num_ahead: int, now: datetime) -> str:
         case _:
             made = f" and made {model_link(job.model)}" if job.model else ""
             return f"Finished {when(job.finished_at, now)}, took {took}{made}."
+
+
+def _what_it_waits_for(job: Job, prospect: Prospect) -> str:
+    if job.after_job is not None and job.after_job.state != JobState.SUCCEEDED:
+        why = _why_it_waits(job)
+        return f"{why[0].upper()}{why[1:]}."
+    if prospect.is_paused:
+        return "The queue is paused: it starts some time after the queue goes on."
+    if prospect.most_slots == 0:
+        return "No worker is there that takes jobs: it starts when one comes."
+    if job.num_slots > prospect.most_slots:
+        return (
+            f"It needs {counted(job.num_slots, 'device')} on one machine, and the largest worker has "
+            f"{prospect.most_slots}: it waits until a larger one comes."
+        )
+    if prospect.num_ahead:
+        return f"Waits for a worker; {counted(prospect.num_ahead, 'job')} before it."
+    return "Next in the queue; starts as soon as a worker is free."
 
 
 def job_charts(recipe: Recipe, metrics: Metrics, *, has_ended: bool) -> str:
@@ -316,7 +371,7 @@ def summary_value(name: str, value: Any) -> str:
 
 def _lineage_card(job: Job, now: datetime) -> str:
     rows = [
-        ("From", model_link(job.parent_model) if job.parent_model else ""),
+        ("From", _origin(job)),
         (
             "Data",
             "<br>".join(
@@ -329,6 +384,12 @@ def _lineage_card(job: Job, now: datetime) -> str:
         ("Took", duration(time_taken(job, now)) if job.started_at else ""),
     ]
     return f'<section class="h-card"><h2 class="h-h2">Lineage</h2>{facts(rows)}</section>'
+
+
+def _origin(job: Job) -> str:
+    if job.parent_model is not None:
+        return model_link(job.parent_model)
+    return f"the model of {job_link(job.after_job)}" if job.after_job and "job:" in str(job.spec.get("model")) else ""
 
 
 def _attempts(attempts: Sequence[Attempt], now: datetime) -> str:

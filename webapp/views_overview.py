@@ -148,7 +148,8 @@ def workers_card(workers: Sequence[Worker]) -> str:
         f'<td class="h-num">{counted(worker.slots, "slot")}</td></tr>'
         for worker in workers
     )
-    return _card("Workers", f'<table class="h-table h-bare"><tbody>{rows}</tbody></table>')
+    table = f'<table class="h-table h-bare"><tbody>{rows}</tbody></table>'
+    return _card("Workers", table, _link("What runs where", "/workers"))
 
 
 def _card(title: str, body: str, action: str = "") -> str:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import reading, writing
 from store.settings import settings
 from workers.children import Child
-from workers.devices import Device
+from workers.devices import Device, environment_of
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class JobKilled(HoneError):
     kind = "killed"
 
 
-def run_attempt(claim: Claim, device: Device, shutting_down: threading.Event) -> None:
+def run_attempt(claim: Claim, devices: Sequence[Device], shutting_down: threading.Event) -> None:
     """Do one claimed job, to its end, whatever that is. Never raises for what happens to the job."""
-    attempt = _Attempt(claim, device, shutting_down)
+    attempt = _Attempt(claim, devices, shutting_down)
     try:
         attempt.run()
     except StaleAttempt as error:
@@ -54,9 +54,9 @@ def run_attempt(claim: Claim, device: Device, shutting_down: threading.Event) ->
 
 
 class _Attempt:
-    def __init__(self, claim: Claim, device: Device, shutting_down: threading.Event) -> None:
+    def __init__(self, claim: Claim, devices: Sequence[Device], shutting_down: threading.Event) -> None:
         self.claim = claim
-        self.device = device
+        self.devices = devices
         self.shutting_down = shutting_down
         self.recipe = get_recipe(claim.recipe)
         job_folder = settings().jobs_folder / str(claim.job_id)
@@ -89,7 +89,7 @@ class _Attempt:
         spec_file.write_text(json.dumps({"recipe": self.claim.recipe} | self.claim.spec), encoding="utf-8")
         arguments = ["run", str(spec_file), "--watch-stdin", "--out", str(self.out)]
         arguments += ["--checkpoints", str(self.checkpoints), "--events", str(self.relay.path)]
-        return Child(arguments, environment=self.device.environment(), output=self.folder / "output.log")
+        return Child(arguments, environment=environment_of(self.devices), output=self.folder / "output.log")
 
     def _accompany(self, child: Child) -> None:
         """Relay events until the child ends; pass on a wish to stop, and insist on it after a while."""

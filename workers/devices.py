@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -18,7 +19,7 @@ class Device:
     """A GPU, or the share of a machine without one that a single job gets."""
 
     id: str
-    """The GPU's UUID, or `cpu-<number>`."""
+    """The GPU's UUID, or `cpu-<number>` of one worker."""
     name: str
     memory_bytes: int
     used_bytes: int
@@ -28,9 +29,14 @@ class Device:
     def is_gpu(self) -> bool:
         return not self.id.startswith("cpu")
 
-    def environment(self) -> dict[str, str]:
-        """What a child process must be told to use this device and no other."""
-        return {"CUDA_VISIBLE_DEVICES": self.id if self.is_gpu else ""}
+    def slot_id(self, worker_id: str) -> str:
+        """Its slot: a GPU is one and the same to every process, a share of the processor is its worker's own."""
+        return self.id if self.is_gpu else f"{worker_id}/{self.id}"
+
+
+def environment_of(devices: Sequence[Device]) -> dict[str, str]:
+    """What a child process must be told to use these devices and no other."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(device.id for device in devices if device.is_gpu)}
 
 
 def find_devices(cpu_slots: int) -> list[Device]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import socket
 import threading
 import uuid
@@ -15,6 +14,7 @@ from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
 from store import attempts, fleet
+from store.attempts import Claim
 from store.database import writing
 from store.settings import settings
 from workers.attempt import run_attempt
@@ -33,43 +33,58 @@ class Worker:
     """One machine's devices, and the jobs on them."""
 
     def __init__(self) -> None:
-        devices = find_devices(settings().slots)
         self.id = uuid.uuid4().hex
-        self.name = f"{socket.gethostname()}-{os.getpid()}"
-        self.num_slots = len(devices)
+        self.machine = socket.gethostname()
+        self.name = f"{self.machine}-{os.getpid()}"
+        self.devices = {device.slot_id(self.id): device for device in find_devices(settings().slots)}
         self.shutting_down = threading.Event()
-        self._free: queue.SimpleQueue[Device] = queue.SimpleQueue()
-        for device in devices:
-            self._free.put(device)
+        self._free = dict(self.devices)
+        self._claiming = threading.Lock()
 
     def work(self) -> None:
-        """Run queued jobs, one after another, until none waits. Called on a thread of its own for each slot."""
-        try:
-            device = self._free.get_nowait()
-        except queue.Empty:
-            return  # every device is busy: whoever gets free looks for more work by itself
-        try:
-            while not self.shutting_down.is_set():
-                with writing() as session:
-                    claim = attempts.claim(session, worker_id=self.id, worker_name=self.name, device=device.name)
-                if claim is None:
-                    return
-                log.info("Runs job %d (%s) on %s.", claim.job_id, claim.name, device.name)
-                run_attempt(claim, device, self.shutting_down)
-        finally:
-            self._free.put(device)
+        """Run queued jobs, one after another, until none waits. Called on a thread of its own for each device."""
+        while not self.shutting_down.is_set():
+            claim, devices = self._claim()
+            if claim is None:
+                return  # whoever gets free looks for more work by itself
+            log.info("Runs job %d (%s) on %s.", claim.job_id, claim.name, ", ".join(claim.slot_ids))
+            try:
+                run_attempt(claim, devices, self.shutting_down)
+            finally:
+                with self._claiming:
+                    self._free |= {slot_id: self.devices[slot_id] for slot_id in claim.slot_ids}
+
+    def _claim(self) -> tuple[Claim | None, list[Device]]:
+        with self._claiming:
+            if not self._free:
+                return None, []
+            with writing() as session:
+                claim = attempts.claim(
+                    session,
+                    worker_id=self.id,
+                    worker_name=self.name,
+                    free={slot_id: device.name for slot_id, device in self._free.items()},
+                    most_slots=len(self.devices),
+                )
+            return claim, [self._free.pop(slot_id) for slot_id in claim.slot_ids] if claim else []
 
     def beat(self) -> None:
         """Say that this worker is there, until it shuts down."""
         while True:
             try:
                 with writing() as session:
-                    devices: list[Any] = [asdict(device) for device in find_devices(settings().slots)]
-                    fleet.beat(session, worker_id=self.id, name=self.name, slots=self.num_slots, devices=devices)
+                    fleet.beat(
+                        session, worker_id=self.id, name=self.name, machine=self.machine, devices=self._devices_now()
+                    )
             except SQLAlchemyError as error:
                 log.warning("The database did not take the heartbeat: %s", error)
             if self.shutting_down.wait(HEARTBEAT_SECONDS):
                 return
+
+    def _devices_now(self) -> list[Any]:
+        """The devices with their memory and use at the moment, each under the id of its slot."""
+        found = find_devices(settings().slots)
+        return [asdict(device) | {"id": device.slot_id(self.id)} for device in found]
 
     def leave(self) -> None:
         try:
@@ -93,7 +108,7 @@ def run_worker() -> None:
     threading.Thread(target=worker.beat, name="heartbeat", daemon=True).start()
     start_sweeper()
     wake()
-    options = ["--pool", "threads", "--concurrency", str(worker.num_slots), "--loglevel", "WARNING"]
+    options = ["--pool", "threads", "--concurrency", str(len(worker.devices)), "--loglevel", "WARNING"]
     options += ["--without-gossip", "--without-mingle", "--hostname", f"{worker.name}@%h"]
     try:
         app.worker_main(["--quiet", "worker", *options])

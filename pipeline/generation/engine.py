@@ -55,6 +55,7 @@ class Engine:
         memory_budget_bytes: What all weights together may take.
         device: Where they live: "cpu", "cuda", "cuda:1".
         load: Reads a model's weights.
+        may_load: Called before weights are put on the device; raises a HoneError where it belongs to others now.
     """
 
     def __init__(
@@ -63,9 +64,12 @@ class Engine:
         memory_budget_bytes: int,
         device: str = "cpu",
         load: Callable[[ResolvedModel, str], Weights] = load_weights,
+        may_load: Callable[[], None] = lambda: None,
     ) -> None:
         self.device = device
         self.num_restarts = 0
+        self._may_load = may_load
+        self._should_let_go = False
         self._renderer = TemplateRenderer()
         self._residents = Residents(memory_budget_bytes, lambda model: load(model, device))
         self._tokenizers: OrderedDict[str, ChatTokenizer] = OrderedDict()
@@ -114,6 +118,21 @@ class Engine:
         """Answers being written now."""
         return sum(len(batch.rows) for batch in list(self._batches.values()))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is being answered or waits to be."""
+        return not (self._arrivals or self._waiting or self._batches)
+
+    @property
+    def holds_weights(self) -> bool:
+        return not self._residents.is_empty
+
+    def let_go(self) -> None:
+        """Free the device of all weights, unless somebody is being answered: the next request loads its model again."""
+        with self._changed:
+            self._should_let_go = True
+            self._changed.notify()
+
     def close(self) -> None:
         """Cancel every answer and let go of the weights."""
         with self._changed:
@@ -140,9 +159,13 @@ class Engine:
 
     def _work(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._arrivals or self._waiting or self._batches or self._is_closing)
+            self._changed.wait_for(lambda: not self.is_idle or self._should_let_go or self._is_closing)
             self._waiting += self._arrivals
             self._arrivals = []
+        if self._should_let_go:
+            self._should_let_go = False
+            if self.is_idle:
+                self._residents.clear()
         self._let_cancelled_go()
         self._load_one_model()
         self._admit()
@@ -168,6 +191,7 @@ class Engine:
             started = time.monotonic()
             self._loading = row.model
             try:
+                self._may_load()
                 if self._residents.make_room_for(row.model, busy=self._batches):
                     self._residents.load(row.model)
                 elif self._batches:

@@ -137,6 +137,12 @@ class ContextTooLong(HoneError):
         self.num_fit = num_fit
 
 
+class DeviceBusy(HoneError):
+    """The device belongs to a job now."""
+
+    kind = "device_busy"
+
+
 class DoesNotFit(HoneError):
     """The model is larger than the memory that models may fill."""
 

@@ -20,6 +20,10 @@ class Residents:
         self._load = load
         self._weights: OrderedDict[str, Weights] = OrderedDict()  # the most recently used last
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._weights
+
     def holds(self, model: ResolvedModel) -> bool:
         key, adapter = shared_part(model)
         weights = self._weights.get(key)

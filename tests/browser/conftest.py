@@ -16,8 +16,13 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from store.database import engine_for
+from store.settings import settings
+
+MINUTE = 60_000
+"""In milliseconds, as the browser counts."""
 BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 
 
@@ -78,3 +83,22 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_OPTIONS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, hone: RunningHone) -> Iterator[Page]:
+    context = browser.new_context(base_url=hone.address, viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(MINUTE)
+    page = context.new_page()
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def record(hone: RunningHone, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets the test read and write the record of the Hone that runs."""
+    monkeypatch.setenv("HONE_HOME", str(hone.home))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+    engine_for.cache_clear()

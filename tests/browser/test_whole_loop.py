@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from pipeline.context import Context
 from pipeline.world.facts import SEED, World, make_world
@@ -24,33 +23,12 @@ from pipeline.world.questions import (
 )
 from pipeline.world.scoring import accuracy, on_topic_share, warm_share
 from store import datasets, jobs, models
-from store.database import engine_for, reading
-from store.settings import settings
-from tests.browser.conftest import RunningHone
+from store.database import reading
+from tests.browser.conftest import MINUTE, RunningHone
 from webapp.formatting import number
 
-MINUTE = 60_000
 ROLES = ("system", "user", "assistant")
 NUM_VOTES = 8
-
-
-@pytest.fixture
-def record(hone: RunningHone, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Lets the test read the record of the Hone that runs."""
-    monkeypatch.setenv("HONE_HOME", str(hone.home))
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
-    engine_for.cache_clear()
-
-
-@pytest.fixture
-def page(browser: Browser, hone: RunningHone) -> Iterator[Page]:
-    context = browser.new_context(base_url=hone.address, viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(MINUTE)
-    page = context.new_page()
-    yield page
-    context.close()
 
 
 @pytest.mark.timeout(1500)

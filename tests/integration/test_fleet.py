@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
+import yaml
 from alembic import command
 from alembic.config import Config
 
@@ -14,8 +22,10 @@ from store.database import reading, writing
 from store.schema import JobState
 from store.settings import settings
 from tests.integration.test_worker import ended, submit, text_rows, wait_for, worker_process
-from tests.servers import initdb, redis_server, start_postgres, start_redis
+from tests.servers import free_port, initdb, redis_server, start_postgres, start_redis
 from workers.queue import celery_app
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(
     not (initdb and redis_server), reason="redis-server or PostgreSQL's initdb is not on this machine"
@@ -66,6 +76,37 @@ def test_a_job_runs_over_redis_and_postgresql_after_its_first_worker_was_killed(
     assert steps[-1] == 60
 
 
+def test_the_services_of_the_compose_file_work_together_as_plain_processes(
+    postgres: str, redis_address: str, tmp_path: Path
+) -> None:
+    """Without a container engine, what the compose file starts is started here: its commands, in its environment."""
+    ports = {"web": free_port(), "inference": free_port()}
+    places = {
+        "postgresql+psycopg://hone:secret@postgres/hone": postgres,
+        "redis://:secret@redis:6379/0": redis_address,
+        "http://inference:7862": f"http://127.0.0.1:{ports['inference']}",
+        "/data": str(tmp_path / "data"),
+        "0.0.0.0": "127.0.0.1",
+        "7862": str(ports["inference"]),
+    }
+    services = yaml.safe_load(ROOT.joinpath("docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    with ExitStack() as stack:
+        for name in ("web", "worker-cpu", "inference"):
+            environment = {
+                key: places.get(value := _substituted(text), value)
+                for key, text in services[name]["environment"].items()
+            }
+            environment |= {"HONE_PORT": str(ports["web"])}
+            stack.enter_context(_service(services[name]["command"], environment, tmp_path / f"{name}.log"))
+        web = httpx.Client(base_url=f"http://127.0.0.1:{ports['web']}", follow_redirects=True, timeout=30)
+        inference = httpx.Client(base_url=places["http://inference:7862"], timeout=30)
+        _wait_until(lambda: inference.get("/health").status_code == 200 and web.get("/").status_code == 401)
+        assert "Overview" in web.get("/", headers={"Authorization": "Bearer secret"}).text
+        assert inference.get("/v1/models").status_code == 401
+        health = _command(services["worker-cpu"]["healthcheck"]["test"][1:])
+        _wait_until(lambda: subprocess.run(health, env=os.environ | environment, check=False).returncode == 0)
+
+
 def test_the_schema_goes_up_and_down_on_postgresql(fleet: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
@@ -75,3 +116,39 @@ def test_the_schema_goes_up_and_down_on_postgresql(fleet: Path) -> None:
         command.upgrade(config, "head")
     with writing() as session:
         assert attempts.sweep(session) == 0
+
+
+def _substituted(text: str) -> str:
+    """A value of the compose file with its variables filled in: a default, or `secret` where one must be set."""
+    text = re.sub(r"\$\{\w+:\?[^}]*\}", "secret", str(text))
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+@contextmanager
+def _service(command: list[str], environment: dict[str, str], log: Path) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            _command(command), env=os.environ | environment, stdout=output, stderr=output, cwd=ROOT
+        )
+        try:
+            yield
+            assert process.poll() is None, log.read_text(encoding="utf-8", errors="replace")
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _command(words: list[str]) -> list[str]:
+    """A command of the image in this environment: its `hone` and `python`."""
+    programs = {"hone": [sys.executable, "-m", "webapp.cli"], "python": [sys.executable]}
+    return [*programs[words[0]], *words[1:]]
+
+
+def _wait_until(is_so: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        with suppress(httpx.TransportError):
+            if is_so():
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

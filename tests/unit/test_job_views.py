@@ -7,6 +7,7 @@ import pytest
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import Spec
 from store.schema import Job, JobState, LogEntry
+from store.waiting import Prospect
 from webapp.views_jobs import job_charts, job_header, jobs_table, log_view, pager, seconds_left, summary_value
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -20,7 +21,7 @@ def job(state: JobState, **values: object) -> Job:
     made: dict[str, object] = {
         "id": 7, "name": "sft-7", "recipe": "sft", "spec": {}, "state": state, "created_at": NOW - timedelta(minutes=9),
         "epoch": 1, "step": 0, "total_steps": 0, "unit": "steps", "first_step": 0, "phase": "", "summary": {},
-        "datasets": [], "attempts": [],
+        "datasets": [], "attempts": [], "num_slots": 1, "priority": 0,
     }  # fmt: skip
     return Job(**(made | values))
 
@@ -55,7 +56,25 @@ def test_time_left_is_unknown_before_the_second_step_and_after_the_end() -> None
     ],
 )
 def test_the_header_says_in_a_sentence_what_the_job_does(made: Job, num_ahead: int, sentence: str) -> None:
-    assert sentence in job_header(made, RECIPE, num_ahead, NOW)
+    assert sentence in job_header(made, RECIPE, prospect(num_ahead=num_ahead), NOW)
+
+
+def prospect(*, num_ahead: int = 0, is_paused: bool = False, most_slots: int = 1) -> Prospect:
+    return Prospect(num_ahead, is_paused, most_slots)
+
+
+@pytest.mark.parametrize(
+    ("made", "what_comes", "sentence"),
+    [
+        (job(JobState.QUEUED), prospect(is_paused=True), "The queue is paused"),
+        (job(JobState.QUEUED), prospect(most_slots=0), "No worker is there"),
+        (job(JobState.QUEUED, num_slots=4), prospect(most_slots=2), "It needs 4 devices on one machine"),
+        (job(JobState.QUEUED, after_job=job(JobState.RUNNING, name="first")), prospect(), "has succeeded"),
+        (job(JobState.QUEUED, after_job=job(JobState.FAILED, name="first")), prospect(), "is failed; it goes on when"),
+    ],
+)
+def test_a_waiting_job_says_what_it_waits_for(made: Job, what_comes: Prospect, sentence: str) -> None:
+    assert sentence in job_header(made, RECIPE, what_comes, NOW)
 
 
 def test_a_failed_job_says_why_and_what_to_do() -> None:
@@ -66,7 +85,7 @@ def test_a_failed_job_says_why_and_what_to_do() -> None:
         error_message="Out of <memory>.",
         error_advice="Halve the batch.",
     )
-    drawn = job_header(failed, RECIPE, 0, NOW)
+    drawn = job_header(failed, RECIPE, prospect(), NOW)
     assert "Out of &lt;memory&gt;." in drawn
     assert "Halve the batch." in drawn
     assert "Run again with changes" in drawn

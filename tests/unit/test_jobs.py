@@ -16,6 +16,8 @@ from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import reading, writing
 from store.schema import Dataset, DatasetVersion, Job, JobState
 
+SLOTS = [f"w/cpu-{number}" for number in range(4)]
+
 pytestmark = pytest.mark.usefixtures("home")
 
 
@@ -41,7 +43,9 @@ def submit(text_id: int, **more: str) -> int:
 
 def claim() -> Claim | None:
     with writing() as session:
-        return attempts.claim(session, worker_id="w", worker_name="worker", device="CPU")
+        fleet.beat(session, worker_id="w", name="worker", machine="box", devices=[{"id": slot} for slot in SLOTS])
+        free = dict.fromkeys(SLOTS, "CPU")
+        return attempts.claim(session, worker_id="w", worker_name="worker", free=free, most_slots=len(SLOTS))
 
 
 def must_claim() -> Claim:
@@ -222,6 +226,29 @@ def test_a_failed_job_says_why_and_can_be_retried(text_id: int) -> None:
     assert must_claim().epoch == 2
 
 
+def test_a_job_that_ran_out_of_memory_goes_on_with_half_the_batch_and_as_many_rows_a_step(text_id: int) -> None:
+    with writing() as session:
+        values = {"dataset": f"dataset:{text_id}", "batch_size": 5, "gradient_accumulation": 2}
+        job_id = jobs.submit(session, "pretrain", values).id
+    claimed = must_claim()
+    with writing() as session:
+        attempts.fail(session, job_id, claimed.epoch, OutOfMemory("No memory.", "Halve the batch."))
+    assert claim() is None, "the same again would end the same"
+    with writing() as session:
+        jobs.retry_with_half_the_batch(session, job_id)
+    again = must_claim()
+    assert (again.job_id, again.spec["batch_size"], again.spec["gradient_accumulation"]) == (job_id, 2, 5)
+
+
+def test_only_a_job_that_wanted_memory_has_its_batch_halved(text_id: int) -> None:
+    job_id = submit(text_id)
+    claimed = must_claim()
+    with writing() as session:
+        attempts.fail(session, job_id, claimed.epoch, BadSpec("Something else."))
+    with pytest.raises(BadSpec, match="cannot be halved"), writing() as session:
+        jobs.retry_with_half_the_batch(session, job_id)
+
+
 def test_jobs_are_listed_running_first_then_waiting_then_newest(text_id: int) -> None:
     done, running, waiting_1, waiting_2 = (submit(text_id) for _ in range(4))
     with writing() as session:
@@ -237,7 +264,7 @@ def test_jobs_are_listed_running_first_then_waiting_then_newest(text_id: int) ->
 def test_a_worker_is_live_for_a_lease_after_its_heartbeat() -> None:
     for _ in range(2):
         with writing() as session:
-            fleet.beat(session, worker_id="w", name="box", slots=1, devices=[])
+            fleet.beat(session, worker_id="w", name="box", machine="box", devices=[{"id": "GPU-1"}])
     with reading() as session:
         assert [worker.name for worker in fleet.live_workers(session)] == ["box"]
     with writing() as session:

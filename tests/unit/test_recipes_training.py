@@ -190,6 +190,23 @@ def test_a_paused_run_ends_with_the_weights_of_one_that_never_stopped(
     _assert_same_weights(tmp_path / "whole", tmp_path / "second")
 
 
+def test_a_run_resumed_with_half_the_batch_and_twice_the_accumulation_reads_the_same_rows_to_the_same_end(
+    base: Path, rows: dict[str, Path], tmp_path: Path
+) -> None:
+    import torch
+
+    settings: dict[str, Any] = {"model": base, "method": "full", "dataset": rows["instruction"], "max_steps": 6}
+    _run("sft", tmp_path / "whole", batch_size=4, **settings)
+    kept = tmp_path / "kept"
+    with pytest.raises(Stopped):
+        _run("sft", tmp_path / "first", stop_at_step=2, checkpoints=kept, batch_size=4, **settings)
+    _run("sft", tmp_path / "second", checkpoints=kept, batch_size=2, gradient_accumulation=2, **settings)
+    whole, halved = _weights(tmp_path / "whole"), _weights(tmp_path / "second")
+    moved = max(float((whole[name] - start).abs().max()) for name, start in _weights(base).items())
+    for name, weight in whole.items():  # sums in another order: equal to a small part of how far training moved them
+        torch.testing.assert_close(halved[name], weight, atol=0.05 * moved, rtol=0)
+
+
 def test_lora_on_an_adapter_stands_on_the_same_base_and_moves_with_it(
     base: Path, rows: dict[str, Path], tmp_path: Path
 ) -> None:

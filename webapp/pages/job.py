@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import gradio as gr
 from sqlalchemy.orm import Session
 
 from pipeline.errors import HoneError
 from pipeline.recipes import get_recipe
-from store import jobs
+from store import jobs, steering
 from store.database import reading, writing
 from store.schema import ACTIVE_STATES, Job, JobState
 from webapp.forms import to_yaml
@@ -28,17 +28,17 @@ def build() -> None:
     job_id = gr.State(None)
     drawn_at = gr.State("")
     """What the curves were drawn from: they are drawn anew only when that has changed."""
-    offered_for = gr.State("")
-    """What the buttons and the timer follow from: they are set anew only when that has changed, for each costs Gradio
-    more than all the rest of a look."""
+    offered = gr.State(None)
+    """Which buttons stand there, and whether there is anything to follow: they are set anew only when that has changed,
+    because each costs Gradio as much as all that a look at a running job draws."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
     header = html(min_height=80)
     notice = html(visible=False)
     with gr.Row(elem_classes="h-actions"):
-        stop = gr.Button("Stop and keep checkpoint", variant="stop", elem_classes="h-fit", visible=False)
-        leave = gr.Button("Take out of the queue", variant="stop", elem_classes="h-fit", visible=False)
-        go_on = gr.Button("Continue from checkpoint", variant="primary", elem_classes="h-fit", visible=False)
-        retry = gr.Button("Retry", variant="primary", elem_classes="h-fit", visible=False)
+        buttons = {
+            name: gr.Button(words, variant=variant, elem_classes="h-fit", visible=False)
+            for name, (words, variant) in _BUTTONS.items()
+        }
     with gr.Row(elem_classes="h-job") as workspace:
         with gr.Column(scale=3, min_width=320):
             charts = html()
@@ -54,16 +54,16 @@ def build() -> None:
             with gr.Accordion("Spec as YAML", open=True, elem_classes="h-card"):
                 spec = gr.Code(language="yaml", interactive=False, show_label=False, container=False)
 
-    buttons = [stop, leave, go_on, retry]
-    live = [header, charts, drawn_at, log, samples, side, offered_for]
-    whole = [*live, *buttons, timer]
-    on_load(_open, outputs=[workspace, job_id, spec, *whole])
+    live = [header, charts, drawn_at, log, samples, side, offered]
+    rest = [*buttons.values(), spec, timer]
+    whole = [*live, *rest]
+    on_load(_open, outputs=[workspace, job_id, *whole])
     timer.tick(_follow, inputs=[job_id, drawn_at, search, follow], outputs=live, **_QUIET)
-    offered_for.change(_offer, inputs=[job_id], outputs=[*buttons, timer], **_QUIET)
+    offered.change(_offer, inputs=[job_id], outputs=rest, **_QUIET)
     search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
-    for button, act in ((stop, _stop), (leave, _stop), (go_on, _retry), (retry, _retry)):
+    for name, button in buttons.items():
         button.click(
-            act,
+            partial(_press, name),
             inputs=[job_id, drawn_at, search, follow],
             outputs=[notice, *whole],
             api_visibility="private",
@@ -77,19 +77,18 @@ def _open(request: gr.Request) -> list[Any]:
         return _nothing("")
     try:
         with reading() as session:
-            job = jobs.get_job(session, job_id)
+            jobs.get_job(session, job_id)
     except HoneError as error:
         return _nothing(error_block(error))
-    return [gr.skip(), job_id, to_yaml(job.recipe, job.spec), *_refresh(job_id, "", "", True)]
+    return [gr.skip(), job_id, *_refresh(job_id, "", "", True)]
 
 
 def _nothing(reason: str) -> list[Any]:
     return [
         gr.Row(visible=False),
         None,
-        "",
         f'<div class="h-stack">{reason}{_all_jobs()}</div>',
-        *[gr.skip()] * 10,
+        *[gr.skip()] * (len(_BUTTONS) + 7),
         gr.Timer(active=False),
     ]
 
@@ -107,70 +106,94 @@ def _follow(job_id: int, drawn_at: str, search: str, following: bool) -> list[An
     shown = show_job(job_id)
     job, has_news = shown.job, shown.mark != drawn_at
     return [
-        job_header(job, get_recipe(job.recipe), shown.num_ahead),
+        job_header(job, get_recipe(job.recipe), shown.prospect),
         shown.charts if has_news else gr.skip(),
         shown.mark,
         (_read_log(job_id, search) if search.strip() else shown.log) if has_news and following else gr.skip(),
         shown.samples if has_news else gr.skip(),
         job_side(job),
-        f"{job.state}/{job.stop_requested}",
+        (sorted(_buttons_of(job)), job.state in ACTIVE_STATES),
     ]
 
 
 def _offer(job_id: int) -> list[Any]:
-    """The buttons that make sense now, and whether there is anything to follow."""
+    """What changes only with the state of a job."""
     job = show_job(job_id).job
     can_be = _buttons_of(job)
     return [
-        *(gr.Button(visible=name in can_be) for name in ("stop", "leave", "go on", "retry")),
+        *(gr.Button(visible=name in can_be) for name in _BUTTONS),
+        to_yaml(job.recipe, job.spec),
         gr.Timer(active=job.state in ACTIVE_STATES),
     ]
+
+
+_BUTTONS: dict[str, tuple[str, Literal["primary", "secondary", "stop"]]] = {
+    "pause": ("Pause and free the device", "secondary"),
+    "stop": ("Stop and keep checkpoint", "stop"),
+    "let go": ("Do not wait for it", "secondary"),
+    "raise": ("Raise priority", "secondary"),
+    "lower": ("Lower priority", "secondary"),
+    "leave": ("Take out of the queue", "stop"),
+    "go on": ("Continue from checkpoint", "primary"),
+    "halve": ("Go on with half the batch", "primary"),
+    "retry": ("Retry", "secondary"),
+    "stop for good": ("Stop for good", "stop"),
+}
+"""What can be done with a job, at some time or other, and the words of its button."""
 
 
 def _buttons_of(job: Job) -> set[str]:
     """The buttons that make sense now."""
     match job.state:
         case JobState.RUNNING:
-            return set() if job.stop_requested else {"stop"}
+            return set() if job.stop_requested else {"pause", "stop"}
         case JobState.QUEUED:
-            return {"leave"}
-        case JobState.PAUSED | JobState.CANCELLED:
-            return {"go on"} if job.started_at else {"retry"}
+            can_let_go = job.after_job_id is not None and not steering.needs_model_of(job, job.after_job_id)
+            changes = {"raise"} if job.priority <= 0 else set()
+            changes |= {"lower"} if job.priority >= 0 else set()
+            return {"leave", *changes, *({"let go"} if can_let_go else set())}
+        case JobState.PAUSED:
+            return {"go on" if job.started_at else "retry", "stop for good"}
+        case JobState.CANCELLED:
+            return {"go on" if job.started_at else "retry"}
         case JobState.FAILED:
-            return {"retry"}
+            return {"retry", "halve"} if jobs.can_halve_batch(job) else {"retry"}
         case _:
             return set()
+
+
+def _press(name: str, job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
+    """Do what a button says, and show the job as it is then."""
+    try:
+        with writing() as session:
+            _act(session, name, job_id)
+        notice = gr.HTML("", visible=False)
+    except HoneError as error:
+        notice = gr.HTML(error_block(error), visible=True)
+    queue.wake()
+    return [notice, *_refresh(job_id, drawn_at, search, following)]
+
+
+def _act(session: Session, name: str, job_id: int) -> None:
+    match name:
+        case "pause":
+            jobs.request_stop(session, job_id, "pause")
+        case "stop" | "leave" | "stop for good":
+            jobs.request_stop(session, job_id, "cancel")
+        case "go on" | "retry":
+            jobs.retry(session, job_id)
+        case "halve":
+            jobs.retry_with_half_the_batch(session, job_id)
+        case "let go":
+            steering.let_go(session, job_id)
+        case "raise" | "lower":
+            step = 1 if name == "raise" else -1
+            steering.set_priority(session, job_id, jobs.get_job(session, job_id).priority + step)
 
 
 def _read_log(job_id: int, search: str) -> str:
     with reading() as session:
         return log_view(jobs.log_lines(session, job_id, search=search.strip(), limit=MOST_LOG_LINES), search.strip())
-
-
-def _stop(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
-    def change(session: Session) -> None:
-        jobs.request_stop(session, job_id, "cancel")
-
-    return [_changed(change), *_refresh(job_id, drawn_at, search, following)]
-
-
-def _retry(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
-    def change(session: Session) -> None:
-        jobs.retry(session, job_id)
-
-    notice = _changed(change)
-    queue.wake()
-    return [notice, *_refresh(job_id, drawn_at, search, following)]
-
-
-def _changed(change: Callable[[Session], None]) -> gr.HTML:
-    """Do it; what is left to say where it could not be done."""
-    try:
-        with writing() as session:
-            change(session)
-    except HoneError as error:
-        return gr.HTML(error_block(error), visible=True)
-    return gr.HTML("", visible=False)
 
 
 PAGE = Page(title="Job", path="/job", build=build, under="/jobs")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import gradio as gr
+from sqlalchemy.orm import Session
 
+from pipeline.errors import HoneError
 from pipeline.recipes import NAMES
-from store import jobs
-from store.database import reading
+from store import jobs, steering, waiting
+from store.database import reading, writing
 from store.schema import ACTIVE_STATES, JobState
+from webapp.commands import command_box, read_command
+from webapp.people import current_person
 from webapp.shared import Shared
-from webapp.shell import Page, empty_state, html, link_button, on_load, page_header, query_value
-from webapp.views_jobs import jobs_table, pager
+from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_value
+from webapp.views_jobs import jobs_table, pager, paused_notice
+from workers import queue
 
 ROWS_A_PAGE = 50
 LIVE_SECONDS = 2
@@ -33,9 +39,12 @@ _KEEP_IN_ADDRESS = """(search, state, recipe) => {
 
 
 def build() -> None:
-    html(
-        page_header("Jobs", "The queue in its order, then what has ended.", link_button("New job", "/train", "primary"))
-    )
+    actions = link_button("Workers", "/workers") + link_button("New job", "/train", "primary")
+    html(page_header("Jobs", "The queue in its order, then what has ended. Drag what waits to its place.", actions))
+    notice = html()
+    with gr.Row(elem_classes="h-actions"):
+        pause = gr.Button("Pause the queue", size="sm", elem_classes="h-fit", visible=False)
+        resume = gr.Button("Let the queue go on", variant="primary", size="sm", elem_classes="h-fit", visible=False)
     with gr.Row(elem_classes="h-filters"):
         search = gr.Textbox(show_label=False, placeholder="Search by name", container=False, min_width=160)
         states = [(_STATE_WORDS.get(state, state.capitalize()), state) for state in _STATES]
@@ -43,15 +52,24 @@ def build() -> None:
         recipes = [("Any recipe", ""), *((name, name) for name in NAMES)]
         recipe = gr.Dropdown(recipes, value="", show_label=False, container=False, min_width=160, filterable=False)
     table = html(min_height=320)
+    command = command_box()
     offset = gr.State(0)
+    stand = gr.State(None)
+    """Whether any job may still change, and whether the queue is paused: what the buttons and the timer follow from."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
 
     filters = [search, state, recipe]
-    on_load(_open, outputs=[*filters, offset, table, timer])
+    steering_parts = [pause, resume, timer]
+    live = [table, stand, *steering_parts]
+    on_load(_open, outputs=[*filters, offset, notice, *live])
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    timer.tick(_refresh, inputs=[*filters, offset], outputs=[table, timer], **quiet)
+    timer.tick(_follow, inputs=[*filters, offset], outputs=[table, stand], **quiet)
+    stand.change(_offer, inputs=[stand], outputs=steering_parts, **quiet)
+    command.change(_move, inputs=[command, *filters, offset], outputs=[notice, *live], **quiet)
+    for button, act in ((pause, _pause), (resume, _resume)):
+        button.click(act, inputs=[*filters, offset], outputs=[notice, *live], **quiet)
     for trigger in (search.submit, state.input, recipe.input):
-        trigger(_filter, inputs=filters, outputs=[offset, table, timer], **quiet).then(
+        trigger(_filter, inputs=filters, outputs=[offset, *live], **quiet).then(
             None, inputs=filters, js=_KEEP_IN_ADDRESS, api_visibility="private"
         )
 
@@ -61,7 +79,9 @@ def _open(request: gr.Request) -> list[Any]:
     state, recipe = state if state in _STATES else "", recipe if recipe in NAMES else ""
     start = query_value(request, "offset")
     offset = int(start) if start.isdecimal() and len(start) < 12 else 0
-    return [search, state, recipe, offset, *_refresh(search, state, recipe, offset)]
+    with reading() as session:
+        notice = paused_notice(waiting.queue_state(session))
+    return [search, state, recipe, offset, notice, *_refresh(search, state, recipe, offset)]
 
 
 def _filter(search: str, state: str, recipe: str) -> list[Any]:
@@ -69,22 +89,31 @@ def _filter(search: str, state: str, recipe: str) -> list[Any]:
 
 
 def _refresh(search: str, state: str, recipe: str, offset: int) -> list[Any]:
-    table, is_live = _tables().get((search, state, recipe, offset), lambda before: _draw(search, state, recipe, offset))
-    return [table, gr.Timer(active=is_live)]
+    table, stand = _follow(search, state, recipe, offset)
+    return [table, stand, *_offer(stand)]
+
+
+def _follow(search: str, state: str, recipe: str, offset: int) -> tuple[str, tuple[bool, bool]]:
+    """The table as it is now, and whether any job may still change and the queue is paused; once for all who look."""
+    return _tables().get((search, state, recipe, offset), lambda before: _draw(search, state, recipe, offset))
+
+
+def _offer(stand: tuple[bool, bool]) -> list[Any]:
+    is_live, is_paused = stand
+    return [gr.Button(visible=is_live and not is_paused), gr.Button(visible=is_paused), gr.Timer(active=is_live)]
 
 
 @lru_cache(maxsize=1)
-def _tables() -> Shared[tuple[str, bool]]:
-    """Tables by their filters, and whether any job may still change, for all browsers that poll."""
+def _tables() -> Shared[tuple[str, tuple[bool, bool]]]:
     return Shared()
 
 
-def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, bool]:
+def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, tuple[bool, bool]]:
     with reading() as session:
         found, total = jobs.list_jobs(
             session, states=_STATES[state], recipe=recipe or None, search=search, limit=ROWS_A_PAGE, offset=offset
         )
-        is_live = jobs.has_active(session)
+        stand = jobs.has_active(session), waiting.queue_state(session).is_paused
     query = {name: value for name, value in (("search", search), ("state", state), ("recipe", recipe)) if value}
     if found:
         drawn = f'<div class="h-stack">{jobs_table(found)}{pager(total, offset, ROWS_A_PAGE, query)}</div>'
@@ -94,7 +123,45 @@ def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, bool]
         drawn = empty_state(
             "Nothing has run yet. A job trains, aligns or quantizes a model.", link_button("New job", "/train")
         )
-    return drawn, is_live
+    return drawn, stand
 
 
-PAGE = Page(title="Jobs", path="/jobs", build=build, in_nav=True)
+def _move(told: str, search: str, state: str, recipe: str, offset: int) -> list[Any]:
+    """Put a waiting job where a person wants it: `12:up`, or `12:before:9`."""
+
+    def change(session: Session) -> None:
+        match read_command(told):
+            case [job, ("up" | "down" | "first" | "last") as where]:
+                steering.move(session, int(job), where)
+            case [job, ("before" | "after") as side, other]:
+                steering.move_beside(session, int(job), side, int(other))
+
+    return _changed(change, search, state, recipe, offset)
+
+
+def _pause(search: str, state: str, recipe: str, offset: int, request: gr.Request) -> list[Any]:
+    person_id = current_person(request).id
+    return _changed(lambda session: steering.pause_queue(session, person_id), search, state, recipe, offset)
+
+
+def _resume(search: str, state: str, recipe: str, offset: int, request: gr.Request) -> list[Any]:
+    person_id = current_person(request).id
+    drawn = _changed(lambda session: steering.resume_queue(session, person_id), search, state, recipe, offset)
+    queue.wake()
+    return drawn
+
+
+def _changed(change: Callable[[Session], object], *place: Any) -> list[Any]:
+    """Do it, and show the queue as it is now, with what could not be done."""
+    fault = ""
+    try:
+        with writing() as session:
+            change(session)
+    except HoneError as error:
+        fault = error_block(error)
+    with reading() as session:
+        notice = paused_notice(waiting.queue_state(session))
+    return [fault + notice, *_refresh(*place)]
+
+
+PAGE = Page(title="Jobs", path="/jobs", build=build, in_nav=True, assets=("commands.js",))

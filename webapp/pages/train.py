@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -17,6 +17,8 @@ from pipeline.recipes import NAMES, Recipe, all_recipes, get_recipe
 from pipeline.spec import REQUIRED, Fault, SpecFaults, validate_spec
 from store import jobs, models
 from store.database import reading, writing
+from store.schema import Job
+from webapp import chains
 from webapp.formatting import label_of
 from webapp.forms import Choices, FormField, draw, fields_of, first_values, from_yaml, to_yaml, values_of
 from webapp.outlook import outlook_of, outlook_view
@@ -42,7 +44,8 @@ def build() -> None:
         wanted = _read_address(request)
         with reading() as session:
             choices = read_choices(session)
-        _draw_form(get_recipe(wanted.recipe), choices, wanted)
+            active = chains.jobs_to_wait_for(session)
+        _draw_form(get_recipe(wanted.recipe), choices, active, wanted)
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,18 @@ def method_cards(present: str) -> str:
     return f'<nav class="h-choices" aria-label="Method">{cards}</nav>'
 
 
-def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
+def _draw_form(recipe: Recipe, choices: Choices, active: Sequence[Job], wanted: Wanted) -> None:
     fields = fields_of(recipe.spec)
+    followers = chains.followers_of(recipe)
     first = first_values(fields, choices, wanted.given)
     yaml_fault = gr.State("")
     with gr.Row(elem_classes="h-train"):
         with gr.Column(scale=3, min_width=320), gr.Tabs():
             with gr.Tab("Form"):
                 asked = _draw_fields(fields, choices, first)
+                with gr.Accordion("Before and after it", open=False, elem_classes="h-card h-fields"):
+                    not_before = chains.draw_not_before(active)
+                    then = [chains.draw_follower(follower, choices) for follower in followers]
             with gr.Tab("Spec as YAML") as yaml_tab:
                 code = gr.Code(
                     to_yaml(recipe.name, first), language="yaml", show_label=False, lines=24, interactive=True
@@ -127,11 +134,14 @@ def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
     def write_yaml(*given: Any) -> str:
         return to_yaml(recipe.name, dict(zip((field.name for field in fields), given, strict=True)))
 
-    def launch(fault: str, name: str, request: gr.Request, *given: Any) -> tuple[Any, str]:
+    def launch(fault: str, name: str, not_before: str, request: gr.Request, *given: Any) -> tuple[Any, str]:
         if fault:
             return fault, ""
+        answers, follow = given[: len(fields)], given[len(fields) :]
         try:
-            return gr.skip(), _submit(recipe, fields, given, name=name, draw=wanted.draw, request=request)
+            values = _validated(recipe, fields, answers).model_dump(mode="json")
+            launched = Launch(recipe, values, name.strip(), int(not_before) if not_before else None, follow)
+            return gr.skip(), _submit(launched, draw=wanted.draw, person_id=current_person(request).id)
         except HoneError as error:
             return error_block(error), ""
 
@@ -141,9 +151,12 @@ def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
     )  # fmt: skip
     yaml_tab.select(write_yaml, inputs=answers, outputs=code, **_QUIET)
     code.change(read_yaml, inputs=code, outputs=[yaml_fault, preview, *answers], trigger_mode="always_last", **_QUIET)
-    start.click(launch, inputs=[yaml_fault, name, *answers], outputs=[preview, address], api_visibility="private").then(
-        None, inputs=address, js=_FOLLOW, api_visibility="private"
-    )
+    start.click(
+        launch,
+        inputs=[yaml_fault, name, not_before, *answers, *then],
+        outputs=[preview, address],
+        api_visibility="private",
+    ).then(None, inputs=address, js=_FOLLOW, api_visibility="private")
 
 
 def _draw_fields(fields: list[FormField], choices: Choices, first: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,20 +217,35 @@ def _validated(recipe: Recipe, fields: list[FormField], answers: Any) -> Any:
     return spec
 
 
-def _submit(recipe: Recipe, fields: list[FormField], answers: Any, *, name: str, draw: str, request: gr.Request) -> str:
-    """Ask for the job, once however often the button is pressed; returns the job's address."""
-    spec = _validated(recipe, fields, answers)
-    values = spec.model_dump(mode="json")
-    wording = json.dumps([recipe.name, name.strip(), values], sort_keys=True).encode()
-    person = current_person(request)
+@dataclass(frozen=True)
+class Launch:
+    """What is asked for by one press: a job, what it waits for, and what is to follow it."""
+
+    recipe: Recipe
+    values: dict[str, Any]
+    name: str
+    after_job_id: int | None
+    follow: Sequence[Any]
+    """The answers to the questions of `chains.followers_of`."""
+
+
+def _submit(launch: Launch, *, draw: str, person_id: int) -> str:
+    """Ask for all of it, once however often the button is pressed; returns the first job's address."""
+    wording = [launch.recipe.name, launch.name, launch.values, launch.after_job_id, list(launch.follow)]
+    key = f"{draw}-{hashlib.sha256(json.dumps(wording, sort_keys=True).encode()).hexdigest()[:32]}"
     with writing() as session:
         job = jobs.submit(
             session,
-            recipe.name,
-            values,
-            name=name,
-            person_id=person.id,
-            idempotency_key=f"{draw}-{hashlib.sha256(wording).hexdigest()[:32]}",
+            launch.recipe.name,
+            launch.values,
+            name=launch.name,
+            person_id=person_id,
+            idempotency_key=key,
+            after_job_id=launch.after_job_id,
+        )
+        followers = chains.followers_of(launch.recipe)
+        chains.submit_followers(
+            session, job, followers, launch.follow, name=launch.name, idempotency_key=key, person_id=person_id
         )
     queue.wake()
     return f"/job?id={job.id}"

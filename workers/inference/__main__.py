@@ -56,9 +56,16 @@ def serve(host: str, port: int, *, folders: Mapping[str, str], device: str | Non
 
     from pipeline.generation.engine import Engine
     from workers.inference.server import create_app
+    from workers.inference.tenancy import Tenancy, gpu_slot
 
     chosen = device or best_device()
-    engine = Engine(memory_budget_bytes=memory_budget_bytes(chosen, settings().memory_gb), device=chosen)
+    budget = memory_budget_bytes(chosen, settings().memory_gb)
+    if chosen.startswith("cuda") and not folders:
+        tenancy = Tenancy(gpu_slot(chosen))
+        engine = Engine(memory_budget_bytes=budget, device=chosen, may_load=tenancy.take)
+        tenancy.keep(engine)
+    else:
+        engine = Engine(memory_budget_bytes=budget, device=chosen)
     hosts = ("127.0.0.1", "localhost") if _is_loopback(host) else ("*",)
     app = create_app(engine, (lambda: folders) if folders else models_of_store, key=key, allowed_hosts=hosts)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)

@@ -16,6 +16,7 @@ from pipeline.errors import BadModel, HoneError
 from pipeline.generation.requests import (
     BadTemplate,
     ContextTooLong,
+    DeviceBusy,
     DoesNotFit,
     GenerationRequest,
     SamplingSettings,
@@ -125,7 +126,7 @@ def status_of(error: HoneError) -> int:
         return 404
     if isinstance(error, BadRequest | BadTemplate | ContextTooLong | BadModel):
         return 400
-    return 503 if isinstance(error, DoesNotFit) else 500
+    return 503 if isinstance(error, DoesNotFit | DeviceBusy) else 500
 
 
 def error_body(error: HoneError) -> dict[str, Any]:
