@@ -21,14 +21,13 @@ from pipeline.context import StopReason
 from pipeline.errors import BadModel, BadSpec, HoneError
 from pipeline.recipes import get_recipe
 from pipeline.spec import DatasetRef, Fault, ModelRef, Spec, SpecFaults, validate_spec
-from store import models
+from store import curves, models
 from store.schema import (
     ACTIVE_STATES,
     DatasetVersion,
     Job,
     JobState,
     LogEntry,
-    Metric,
     Model,
     SampleText,
     utc_now,
@@ -208,17 +207,20 @@ def list_jobs(
     running_first = text("CASE jobs.state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END")
     waiting_order = text("CASE WHEN jobs.state = 'queued' THEN -jobs.priority END")
     waiting_position = text("CASE WHEN jobs.state = 'queued' THEN jobs.position END")
+    order = (running_first, waiting_order, waiting_position, Job.id.desc())
+    # The order is found in an index alone; only the rows of the page are read whole.
+    on_page = query.with_only_columns(Job.id).order_by(*order).limit(limit).offset(offset).correlate(None)
     page = (
-        query.options(
+        select(Job)
+        .where(Job.id.in_(on_page))
+        .options(
             joinedload(Job.created_by),
-            joinedload(Job.model),
-            joinedload(Job.parent_model),
+            joinedload(Job.model).defer(Model.manifest),
+            joinedload(Job.parent_model).defer(Model.manifest),
             joinedload(Job.after_job),
             selectinload(Job.datasets).joinedload(DatasetVersion.dataset),
         )
-        .order_by(running_first, waiting_order, waiting_position, Job.id.desc())
-        .limit(limit)
-        .offset(offset)
+        .order_by(*order)
     )
     return session.scalars(page).all(), total
 
@@ -233,17 +235,9 @@ def has_active(session: Session) -> bool:
     return session.scalar(select(Job.id).where(Job.state.in_(ACTIVE_STATES)).limit(1)) is not None
 
 
-def metrics(session: Session, job_id: int) -> dict[str, list[tuple[int, float]]]:
-    """Every series of a job, as (step, value) in order of step; after a resume the newer attempt's value counts."""
-    rows = session.execute(
-        select(Metric.name, Metric.step, Metric.value)
-        .where(Metric.job_id == job_id)
-        .order_by(Metric.name, Metric.step, Metric.epoch)
-    )
-    series: dict[str, dict[int, float]] = {}
-    for name, step, value in rows:
-        series.setdefault(name, {})[step] = value
-    return {name: list(points.items()) for name, points in series.items()}
+def metrics(session: Session, job_id: int, names: Sequence[str] = ()) -> dict[str, Sequence[curves.Point]]:
+    """The series of a job (all, or those in `names`) as (step, value) in order of step, thinned by `store.curves`."""
+    return curves.read_curves(session, job_id, names=names).points
 
 
 def log_lines(

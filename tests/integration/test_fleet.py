@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,9 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
-import redis
 import yaml
 from alembic import command
 from alembic.config import Config
@@ -27,12 +22,10 @@ from store.database import reading, writing
 from store.schema import JobState
 from store.settings import settings
 from tests.integration.test_worker import ended, submit, text_rows, wait_for, worker_process
+from tests.servers import free_port, initdb, redis_server, start_postgres, start_redis
 from workers.queue import celery_app
 
 ROOT = Path(__file__).parents[2]
-POSTGRES_BIN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-initdb = shutil.which("initdb") or (POSTGRES_BIN and str(POSTGRES_BIN / "initdb"))
-redis_server = shutil.which("redis-server")
 
 pytestmark = pytest.mark.skipif(
     not (initdb and redis_server), reason="redis-server or PostgreSQL's initdb is not on this machine"
@@ -41,58 +34,14 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty database on a server of the test's own, which listens on loopback only."""
-    assert initdb is not None
-    folder = tmp_path_factory.mktemp("postgres")
-    owner = _unprivileged_owner(folder)
-    data, port = folder / "data", _free_port()
-    subprocess.run([initdb, "-D", data, "-A", "trust", "-U", "hone"], check=True, capture_output=True, user=owner)
-    options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
-    server = subprocess.Popen([Path(initdb).with_name("postgres"), *options], stderr=subprocess.DEVNULL, user=owner)
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                psycopg.connect(f"host=127.0.0.1 port={port} user=hone dbname=postgres").close()
-                break
-            except psycopg.OperationalError:
-                assert time.monotonic() < deadline, "PostgreSQL did not start"
-                time.sleep(0.1)
-        yield f"postgresql+psycopg://hone@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait(30)
+    with start_postgres(tmp_path_factory.mktemp("postgres")) as address:
+        yield address
 
 
 @pytest.fixture
 def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    assert redis_server is not None
-    port = _free_port()
-    folder = tmp_path_factory.mktemp("redis")
-    options = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--requirepass",
-        "secret",
-        "--dir",
-        str(folder),
-    ]
-    server = subprocess.Popen([redis_server, *options], stdout=subprocess.DEVNULL)
-    try:
-        client = redis.Redis(port=port, password="secret")
-        for _ in range(100):
-            with suppress(redis.ConnectionError):
-                if client.ping():
-                    break
-            time.sleep(0.1)
-        yield f"redis://:secret@127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait(30)
+    with start_redis(tmp_path_factory.mktemp("redis")) as address:
+        yield address
 
 
 @pytest.fixture
@@ -131,7 +80,7 @@ def test_the_services_of_the_compose_file_work_together_as_plain_processes(
     postgres: str, redis_address: str, tmp_path: Path
 ) -> None:
     """Without a container engine, what the compose file starts is started here: its commands, in its environment."""
-    ports = {"web": _free_port(), "inference": _free_port()}
+    ports = {"web": free_port(), "inference": free_port()}
     places = {
         "postgresql+psycopg://hone:secret@postgres/hone": postgres,
         "redis://:secret@redis:6379/0": redis_address,
@@ -203,21 +152,3 @@ def _wait_until(is_so: Callable[[], bool], seconds: float = 120) -> None:
                 return
         assert time.monotonic() < deadline
         time.sleep(0.2)
-
-
-def _unprivileged_owner(folder: Path) -> int | None:
-    """PostgreSQL refuses to run as root: give the folder to another account where we are root."""
-    if os.getuid() != 0:
-        return None
-    account = pwd.getpwnam("postgres")
-    os.chown(folder, account.pw_uid, account.pw_gid)
-    for parent in folder.parents:
-        if parent.is_relative_to("/tmp") and parent != Path("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    return account.pw_uid
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

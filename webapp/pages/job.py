@@ -10,16 +10,16 @@ from sqlalchemy.orm import Session
 
 from pipeline.errors import HoneError
 from pipeline.recipes import get_recipe
-from store import jobs, steering, waiting
+from store import jobs, steering
 from store.database import reading, writing
 from store.schema import ACTIVE_STATES, Job, JobState
 from webapp.forms import to_yaml
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, query_id
-from webapp.views_jobs import ENDED, job_charts, job_header, job_side, log_view, samples_view
+from webapp.shown_jobs import MOST_LOG_LINES, show_job
+from webapp.views_jobs import job_header, job_side, log_view
 from workers import queue
 
 LIVE_SECONDS = 2
-MOST_LOG_LINES = 1000
 
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
@@ -28,6 +28,9 @@ def build() -> None:
     job_id = gr.State(None)
     drawn_at = gr.State("")
     """What the curves were drawn from: they are drawn anew only when that has changed."""
+    offered = gr.State(None)
+    """Which buttons stand there, and whether there is anything to follow: they are set anew only when that has changed,
+    because each costs Gradio as much as all that a look at a running job draws."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
     header = html(min_height=80)
     notice = html(visible=False)
@@ -51,9 +54,12 @@ def build() -> None:
             with gr.Accordion("Spec as YAML", open=True, elem_classes="h-card"):
                 spec = gr.Code(language="yaml", interactive=False, show_label=False, container=False)
 
-    whole = [header, *buttons.values(), charts, drawn_at, log, samples, side, spec, timer]
+    live = [header, charts, drawn_at, log, samples, side, offered]
+    rest = [*buttons.values(), spec, timer]
+    whole = [*live, *rest]
     on_load(_open, outputs=[workspace, job_id, *whole])
-    timer.tick(_refresh, inputs=[job_id, drawn_at, search, follow], outputs=whole, **_QUIET)
+    timer.tick(_follow, inputs=[job_id, drawn_at, search, follow], outputs=live, **_QUIET)
+    offered.change(_offer, inputs=[job_id], outputs=rest, **_QUIET)
     search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
     for name, button in buttons.items():
         button.click(
@@ -82,7 +88,7 @@ def _nothing(reason: str) -> list[Any]:
         gr.Row(visible=False),
         None,
         f'<div class="h-stack">{reason}{_all_jobs()}</div>',
-        *[gr.skip()] * (len(_BUTTONS) + 6),
+        *[gr.skip()] * (len(_BUTTONS) + 7),
         gr.Timer(active=False),
     ]
 
@@ -92,25 +98,31 @@ def _all_jobs() -> str:
 
 
 def _refresh(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
-    """Everything that can change while a job runs."""
-    with reading() as session:
-        job = jobs.load_job(session, job_id)
-        mark = f"{job.state}/{job.epoch}/{job.step}/{job.attempts[-1].last_seq if job.attempts else 0}"
-        has_news = mark != drawn_at
-        metrics = jobs.metrics(session, job_id) if has_news else {}
-        samples = jobs.samples(session, job_id) if has_news else []
-        prospect = waiting.prospect_of(session, job)
-    recipe = get_recipe(job.recipe)
+    return [*_follow(job_id, drawn_at, search, following), *_offer(job_id)]
+
+
+def _follow(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
+    """Everything that changes while a job runs."""
+    shown = show_job(job_id)
+    job, has_news = shown.job, shown.mark != drawn_at
+    return [
+        job_header(job, get_recipe(job.recipe), shown.prospect),
+        shown.charts if has_news else gr.skip(),
+        shown.mark,
+        (_read_log(job_id, search) if search.strip() else shown.log) if has_news and following else gr.skip(),
+        shown.samples if has_news else gr.skip(),
+        job_side(job),
+        (sorted(_buttons_of(job)), job.state in ACTIVE_STATES),
+    ]
+
+
+def _offer(job_id: int) -> list[Any]:
+    """What changes only with the state of a job."""
+    job = show_job(job_id).job
     can_be = _buttons_of(job)
     return [
-        job_header(job, recipe, prospect),
         *(gr.Button(visible=name in can_be) for name in _BUTTONS),
-        job_charts(recipe, metrics, has_ended=job.state in ENDED) if has_news else gr.skip(),
-        mark,
-        _read_log(job_id, search) if has_news and following else gr.skip(),
-        samples_view(samples) if has_news else gr.skip(),
-        job_side(job),
-        to_yaml(job.recipe, job.spec) if has_news else gr.skip(),
+        to_yaml(job.recipe, job.spec),
         gr.Timer(active=job.state in ACTIVE_STATES),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -15,6 +16,7 @@ from store.database import reading, writing
 from store.schema import ACTIVE_STATES, JobState
 from webapp.commands import command_box, read_command
 from webapp.people import current_person
+from webapp.shared import Shared
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_value
 from webapp.views_jobs import jobs_table, pager, paused_notice
 from workers import queue
@@ -52,13 +54,17 @@ def build() -> None:
     table = html(min_height=320)
     command = command_box()
     offset = gr.State(0)
+    stand = gr.State(None)
+    """Whether any job may still change, and whether the queue is paused: what the buttons and the timer follow from."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
 
     filters = [search, state, recipe]
-    live = [table, pause, resume, timer]
+    steering_parts = [pause, resume, timer]
+    live = [table, stand, *steering_parts]
     on_load(_open, outputs=[*filters, offset, notice, *live])
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    timer.tick(_refresh, inputs=[*filters, offset], outputs=live, **quiet)
+    timer.tick(_follow, inputs=[*filters, offset], outputs=[table, stand], **quiet)
+    stand.change(_offer, inputs=[stand], outputs=steering_parts, **quiet)
     command.change(_move, inputs=[command, *filters, offset], outputs=[notice, *live], **quiet)
     for button, act in ((pause, _pause), (resume, _resume)):
         button.click(act, inputs=[*filters, offset], outputs=[notice, *live], **quiet)
@@ -83,12 +89,31 @@ def _filter(search: str, state: str, recipe: str) -> list[Any]:
 
 
 def _refresh(search: str, state: str, recipe: str, offset: int) -> list[Any]:
+    table, stand = _follow(search, state, recipe, offset)
+    return [table, stand, *_offer(stand)]
+
+
+def _follow(search: str, state: str, recipe: str, offset: int) -> tuple[str, tuple[bool, bool]]:
+    """The table as it is now, and whether any job may still change and the queue is paused; once for all who look."""
+    return _tables().get((search, state, recipe, offset), lambda before: _draw(search, state, recipe, offset))
+
+
+def _offer(stand: tuple[bool, bool]) -> list[Any]:
+    is_live, is_paused = stand
+    return [gr.Button(visible=is_live and not is_paused), gr.Button(visible=is_paused), gr.Timer(active=is_live)]
+
+
+@lru_cache(maxsize=1)
+def _tables() -> Shared[tuple[str, tuple[bool, bool]]]:
+    return Shared()
+
+
+def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, tuple[bool, bool]]:
     with reading() as session:
         found, total = jobs.list_jobs(
             session, states=_STATES[state], recipe=recipe or None, search=search, limit=ROWS_A_PAGE, offset=offset
         )
-        is_live = jobs.has_active(session)
-        is_paused = waiting.queue_state(session).is_paused
+        stand = jobs.has_active(session), waiting.queue_state(session).is_paused
     query = {name: value for name, value in (("search", search), ("state", state), ("recipe", recipe)) if value}
     if found:
         drawn = f'<div class="h-stack">{jobs_table(found)}{pager(total, offset, ROWS_A_PAGE, query)}</div>'
@@ -98,12 +123,7 @@ def _refresh(search: str, state: str, recipe: str, offset: int) -> list[Any]:
         drawn = empty_state(
             "Nothing has run yet. A job trains, aligns or quantizes a model.", link_button("New job", "/train")
         )
-    return [
-        drawn,
-        gr.Button(visible=is_live and not is_paused),
-        gr.Button(visible=is_paused),
-        gr.Timer(active=is_live),
-    ]
+    return drawn, stand
 
 
 def _move(told: str, search: str, state: str, recipe: str, offset: int) -> list[Any]:

@@ -1,0 +1,69 @@
+"""Shown jobs: what all browsers on a job's page see alike, read and drawn once for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pipeline.recipes import get_recipe
+from store import jobs, waiting
+from store.curves import Curves, read_curves
+from store.database import reading
+from store.schema import Job
+from store.waiting import Prospect
+from webapp.shared import Shared
+from webapp.views_jobs import ENDED, job_charts, log_view, samples_view
+
+MOST_JOBS = 32
+"""Jobs that are kept, those looked at last: at most a few megabytes each."""
+MOST_LOG_LINES = 1000
+
+
+@dataclass(frozen=True)
+class ShownJob:
+    """A job with everything that its page shows; curves, log and samples as HTML, drawn once for each of its news."""
+
+    job: Job
+    prospect: Prospect
+    mark: str
+    """What the HTML was drawn from: it changes with everything that a worker reports, and with the job's state."""
+    curves: Curves
+    charts: str
+    log: str
+    samples: str
+
+
+def show_job(job_id: int) -> ShownJob:
+    """A job as it is now.
+
+    Raises:
+        BadSpec: if there is no such job.
+    """
+    return _shown_jobs().get(job_id, lambda before: _look(job_id, before))
+
+
+@lru_cache(maxsize=1)
+def _shown_jobs() -> Shared[ShownJob]:
+    return Shared(most=MOST_JOBS)
+
+
+def _look(job_id: int, before: ShownJob | None) -> ShownJob:
+    with reading() as session:
+        job = jobs.load_job(session, job_id)
+        prospect = waiting.prospect_of(session, job)
+        mark = _mark_of(job)
+        if before is not None and before.mark == mark:
+            return ShownJob(job, prospect, mark, before.curves, before.charts, before.log, before.samples)
+        # What a running job has shown is read on; the last word is read whole.
+        has_ended = job.state in ENDED
+        known = before.curves if before is not None and not has_ended else None
+        curves = read_curves(session, job_id, known=known)
+        lines = jobs.log_lines(session, job_id, limit=MOST_LOG_LINES)
+        samples = jobs.samples(session, job_id)
+    charts = job_charts(get_recipe(job.recipe), curves.points, has_ended=has_ended)
+    return ShownJob(job, prospect, mark, curves, charts, log_view(lines), samples_view(samples))
+
+
+def _mark_of(job: Job) -> str:
+    last_seq = job.attempts[-1].last_seq if job.attempts else 0
+    return f"{job.created_at.timestamp()}/{job.state}/{job.epoch}/{job.step}/{last_seq}"
