@@ -54,8 +54,8 @@ def build() -> None:
     table = html(min_height=320)
     command = command_box()
     offset = gr.State(0)
-    stand = gr.State(None)
-    """Whether any job may still change, and whether the queue is paused: what the buttons and the timer follow from."""
+    stand = gr.Textbox(visible="hidden", label="Stand")
+    """Of `_STANDS`: what the buttons and the timer follow from."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
 
     filters = [search, state, recipe]
@@ -93,27 +93,31 @@ def _refresh(search: str, state: str, recipe: str, offset: int) -> list[Any]:
     return [table, stand, *_offer(stand)]
 
 
-def _follow(search: str, state: str, recipe: str, offset: int) -> tuple[str, tuple[bool, bool]]:
-    """The table as it is now, and whether any job may still change and the queue is paused; once for all who look."""
+def _follow(search: str, state: str, recipe: str, offset: int) -> tuple[str, str]:
+    """The table and the stand as they are now; read and drawn once for all who look."""
     return _tables().get((search, state, recipe, offset), lambda before: _draw(search, state, recipe, offset))
 
 
-def _offer(stand: tuple[bool, bool]) -> list[Any]:
-    is_live, is_paused = stand
+_STANDS = {"live": (True, False), "live, paused": (True, True), "still": (False, False), "still, paused": (False, True)}
+"""Whether any job may still change, and whether the queue is paused."""
+
+
+def _offer(stand: str) -> list[Any]:
+    is_live, is_paused = _STANDS[stand]
     return [gr.Button(visible=is_live and not is_paused), gr.Button(visible=is_paused), gr.Timer(active=is_live)]
 
 
 @lru_cache(maxsize=1)
-def _tables() -> Shared[tuple[str, tuple[bool, bool]]]:
+def _tables() -> Shared[tuple[str, str]]:
     return Shared()
 
 
-def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, tuple[bool, bool]]:
+def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, str]:
     with reading() as session:
         found, total = jobs.list_jobs(
             session, states=_STATES[state], recipe=recipe or None, search=search, limit=ROWS_A_PAGE, offset=offset
         )
-        stand = jobs.has_active(session), waiting.queue_state(session).is_paused
+        is_so = jobs.has_active(session), waiting.queue_state(session).is_paused
     query = {name: value for name, value in (("search", search), ("state", state), ("recipe", recipe)) if value}
     if found:
         drawn = f'<div class="h-stack">{jobs_table(found)}{pager(total, offset, ROWS_A_PAGE, query)}</div>'
@@ -123,7 +127,7 @@ def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, tuple
         drawn = empty_state(
             "Nothing has run yet. A job trains, aligns or quantizes a model.", link_button("New job", "/train")
         )
-    return drawn, stand
+    return drawn, next(stand for stand, meaning in _STANDS.items() if meaning == is_so)
 
 
 def _move(told: str, search: str, state: str, recipe: str, offset: int) -> list[Any]:
