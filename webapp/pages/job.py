@@ -30,8 +30,8 @@ def build() -> None:
     """What the curves were drawn from: they are drawn anew only when that has changed."""
     offered = gr.Textbox(visible="hidden", label="Offered")
     """Which buttons stand there, and whether there is anything to follow: they are set anew only when that has changed,
-    because each costs Gradio as much as all that a look at a running job draws. (The change of a `gr.State` is not heard
-    of without Gradio's queue.)"""
+    because each costs Gradio as much as all that a look at a running job draws. It is a field, since the change of a
+    `gr.State` is not heard of without Gradio's queue."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
     header = html(min_height=80)
     notice = html(visible=False)
