@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.events import Finished, parse_line
 from store.settings import settings
-from tests.integration.test_worker import TINY
+from tests.real_jobs import TINY
 from workers.children import Child, warm_up
 
 

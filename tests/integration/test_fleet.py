@@ -21,12 +21,11 @@ from store import attempts, database, jobs
 from store.database import reading, writing
 from store.schema import JobState
 from store.settings import settings
-from tests.integration.test_worker import ended, submit, text_rows, wait_for, worker_process
+from tests.real_jobs import ended, submit, text_rows, wait_for, worker_process
 from tests.servers import free_port, initdb, redis_server, start_postgres, start_redis
 from workers.queue import celery_app
 
 ROOT = Path(__file__).parents[2]
-
 pytestmark = pytest.mark.skipif(
     not (initdb and redis_server), reason="redis-server or PostgreSQL's initdb is not on this machine"
 )
