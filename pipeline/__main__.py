@@ -87,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--watch-stdin", action="store_true", help="obey `cancel` and `pause` on standard input; exit when it closes"
     )
+    running.add_argument(
+        "--lease-seconds", type=float, help="with --watch-stdin: exit when nothing was heard for so long, too"
+    )
     running.set_defaults(command=run)
 
     listing = commands.add_parser("list", help="name every recipe")
@@ -110,7 +113,7 @@ def _do(options: argparse.Namespace, report: Callable[[Event], None], stop: Stop
         context = Context(out=out, checkpoints=checkpoints, report=report, stop=stop)
         ranks = Ranks(recipe, spec, context) if spec.num_slots > 1 else None  # before the thread that watches
         if options.watch_stdin:
-            exit_when_stdin_closes(stop.obey)
+            exit_when_stdin_closes(stop.obey, silence_seconds=options.lease_seconds)
         return ranks.see_through() if ranks else to_the_end(lambda: recipe.run(spec, context))
     except LostRank:
         raise

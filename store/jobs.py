@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from pipeline.context import StopReason
@@ -58,10 +59,29 @@ def submit(
     Raises:
         SpecFaults: with everything that is wrong with the values.
     """
-    if idempotency_key is not None:
-        known = session.scalar(select(Job).where(Job.idempotency_key == idempotency_key))
-        if known is not None:
-            return known
+    known = _job_of_key(session, idempotency_key)
+    if known is not None:
+        return known
+    try:
+        with session.begin_nested():
+            return _add_job(session, recipe_name, values, name, person_id, idempotency_key, after_job_id)
+    except (IntegrityError, SpecFaults):
+        # Another press of the same button may have been recorded since: it took the key, and the name with it.
+        known = _job_of_key(session, idempotency_key)
+        if known is None:
+            raise
+        return known
+
+
+def _add_job(
+    session: Session,
+    recipe_name: str,
+    values: Mapping[str, Any],
+    name: str,
+    person_id: int | None,
+    idempotency_key: str | None,
+    after_job_id: int | None,
+) -> Job:
     recipe = get_recipe(recipe_name)
     name = name.strip()
     faults: list[Fault] = []
@@ -271,6 +291,12 @@ class _Inputs:
     faults: list[Fault]
     after_job_id: int | None = None
     """The job whose model is needed, where that is still to be made."""
+
+
+def _job_of_key(session: Session, idempotency_key: str | None) -> Job | None:
+    if idempotency_key is None:
+        return None
+    return session.scalar(select(Job).where(Job.idempotency_key == idempotency_key))
 
 
 def _find_inputs(session: Session, spec: Spec) -> _Inputs:

@@ -117,3 +117,18 @@ def log_of(now: Job) -> str:
 
 def ended(now: Job) -> bool:
     return now.state not in (JobState.QUEUED, JobState.RUNNING)
+
+
+def has_checkpoint(now: Job) -> bool:
+    return "Saved a checkpoint" in log_of(now)
+
+
+def outcomes(now: Job) -> list[str | None]:
+    """How each of its attempts ended."""
+    return [attempt.outcome for attempt in now.attempts]
+
+
+def trains_in(job_id: int, *, epoch: int) -> bool:
+    """Whether an attempt has come to train, or has ended the job already."""
+    now = job(job_id)
+    return now.epoch >= epoch and (now.phase == "Training" if now.state == JobState.RUNNING else ended(now))

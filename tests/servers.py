@@ -20,6 +20,9 @@ POSTGRES_BIN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 initdb = shutil.which("initdb") or (POSTGRES_BIN and str(POSTGRES_BIN / "initdb"))
 redis_server = shutil.which("redis-server")
 
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+"""They serve a Hone and are no part of it: its variables would make them look as if they were."""
+
 
 class PostgresServer:
     """A PostgreSQL on loopback only; what is in it outlives a stop.
@@ -46,7 +49,10 @@ class PostgresServer:
         assert initdb is not None
         options = ["-D", str(self._folder / "data"), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._folder)]
         self._process = subprocess.Popen(
-            [Path(initdb).with_name("postgres"), *options], stderr=subprocess.DEVNULL, user=self._owner
+            [Path(initdb).with_name("postgres"), *options],
+            stderr=subprocess.DEVNULL,
+            user=self._owner,
+            env=ENVIRONMENT,
         )
         deadline = time.monotonic() + 30
         while True:
@@ -84,7 +90,7 @@ class RedisServer:
         assert redis_server is not None
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", "secret"]
         options += ["--save", "", "--dir", str(self._folder)]
-        self._process = subprocess.Popen([redis_server, *options], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([redis_server, *options], stdout=subprocess.DEVNULL, env=ENVIRONMENT)
         deadline = time.monotonic() + 30
         while True:
             with suppress(redis.ConnectionError):

@@ -68,7 +68,8 @@ class Child:
     """A process that runs `python -m pipeline` with the given arguments.
 
     Its standard input is a pipe of which this side holds the other end: words are told through it, and a child that was
-    started with `--watch-stdin` ends when it closes, however this process ended (see `pipeline.watchdog`).
+    started with `--watch-stdin` ends when it closes, however this process ended (see `pipeline.watchdog`), and with
+    `--lease-seconds` also when no word came for so long.
 
     Args:
         environment: Variables that are set in the child beside those of this process.
@@ -83,6 +84,7 @@ class Child:
         )
         self._process.start()
         heard.close()
+        os.set_blocking(self._told.fileno(), False)  # a child that is stuck must not hold up whoever speaks to it
         self._seen = _process_of(self._process.pid)
 
     @property
@@ -95,10 +97,10 @@ class Child:
         self._process.join(seconds)
 
     def tell(self, word: str) -> bool:
-        """Send a line to its standard input; returns False where it has ended already."""
+        """Send a line to its standard input; returns False where it has ended already, or does not listen."""
         try:
             os.write(self._told.fileno(), f"{word}\n".encode())
-        except BrokenPipeError:
+        except OSError:
             return False
         return True
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,12 +17,13 @@ import pytest
 import yaml
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import text
 
 from store import attempts, database, jobs
 from store.database import reading, writing
 from store.schema import JobState
 from store.settings import settings
-from tests.real_jobs import ended, submit, text_rows, wait_for, worker_process
+from tests.real_jobs import TINY, ended, submit, text_rows, wait_for, worker_process
 from tests.servers import free_port, initdb, redis_server, start_postgres, start_redis
 from workers.queue import celery_app
 
@@ -73,6 +75,24 @@ def test_a_job_runs_over_redis_and_postgresql_after_its_first_worker_was_killed(
         steps = [step for step, _ in jobs.metrics(session, job_id)["loss"]]
     assert steps == sorted(set(steps))
     assert steps[-1] == 60
+
+
+def test_two_presses_of_one_button_at_the_same_moment_give_one_job(fleet: Path) -> None:
+    values = TINY | {"dataset": f"dataset:{text_rows(fleet)}"}
+    given: list[int] = []
+
+    def press() -> None:
+        with writing() as session:
+            given.append(jobs.submit(session, "pretrain", values, name="mine", idempotency_key="draw-1").id)
+
+    with writing() as first:
+        job_id = jobs.submit(first, "pretrain", values, name="mine", idempotency_key="draw-1").id
+        second = threading.Thread(target=press)
+        second.start()
+        with reading() as session:
+            _wait_until(lambda: session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) == 1)
+    second.join()
+    assert given == [job_id]
 
 
 def test_the_services_of_the_compose_file_work_together_as_plain_processes(
