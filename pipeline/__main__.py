@@ -5,6 +5,7 @@ A worker starts the same command as a job's child process, with `--events` and `
     exit code 0   finished
     exit code 1   failed; the last event says why
     exit code 3   stopped on request, after saving a checkpoint
+    exit code 4   failed, and the disk is so full that no event could say why
 
 A job of several processes whose one was killed ends by the same signal.
 """
@@ -23,7 +24,7 @@ from typing import Any
 from pipeline.closing import Closing, closing_of, to_the_end
 from pipeline.context import Context, StopSignal
 from pipeline.environment import quieten_libraries
-from pipeline.errors import BadSpec, HoneError
+from pipeline.errors import BadSpec, DiskFull, HoneError, as_hone_error
 from pipeline.events import Event, Failed, LogLine
 from pipeline.ranks import LostRank, Ranks
 from pipeline.recipes import Recipe, all_recipes, get_recipe
@@ -41,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     except HoneError as error:
         print(error, file=sys.stderr)
         return FAILED
+    except OSError as error:
+        if not isinstance(as_hone_error(error), DiskFull):
+            raise
+        return DiskFull.exit_code
     return code
 
 

@@ -119,7 +119,7 @@ def request_stop(session: Session, job_id: int, reason: StopReason) -> Job:
     Raises:
         BadSpec: if the job has already ended.
     """
-    job = get_job(session, job_id)
+    job = _held_job(session, job_id)
     if job.state == JobState.QUEUED:
         job.state = JobState.CANCELLED if reason == "cancel" else JobState.PAUSED
         job.finished_at = utc_now()
@@ -138,7 +138,7 @@ def retry(session: Session, job_id: int) -> Job:
     Raises:
         BadSpec: if the job waits, runs or has succeeded, or its model or data are gone.
     """
-    job = get_job(session, job_id)
+    job = _held_job(session, job_id)
     if job.state not in (JobState.PAUSED, JobState.CANCELLED, JobState.FAILED):
         raise BadSpec(f"{job.name} is {job.state}.", "Only a paused, cancelled or failed job can go on.")
     faults = _find_inputs(session, validate_spec(get_recipe(job.recipe).spec, job.spec)).faults
@@ -172,8 +172,9 @@ def retry_with_half_the_batch(session: Session, job_id: int) -> Job:
         raise BadSpec(f"The batch of {job.name} cannot be halved.", "Run it again with changes instead.")
     sequences = job.spec["batch_size"] * job.spec["gradient_accumulation"]
     batch_size = next(size for size in range(job.spec["batch_size"] // 2, 0, -1) if sequences % size == 0)
+    retry(session, job_id)
     job.spec = job.spec | {"batch_size": batch_size, "gradient_accumulation": sequences // batch_size}
-    return retry(session, job_id)
+    return job
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -291,6 +292,17 @@ class _Inputs:
     faults: list[Fault]
     after_job_id: int | None = None
     """The job whose model is needed, where that is still to be made."""
+
+
+def _held_job(session: Session, job_id: int) -> Job:
+    """A job whose state nobody else changes before this transaction ends: no worker claims it, none ends it.
+
+    Raises:
+        BadSpec: if there is no such job.
+    """
+    job = get_job(session, job_id)
+    session.refresh(job, with_for_update=True)
+    return job
 
 
 def _job_of_key(session: Session, idempotency_key: str | None) -> Job | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
 import signal
 import threading
@@ -16,7 +18,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from pipeline.context import StopReason
-from pipeline.errors import HoneError, as_hone_error
+from pipeline.errors import DiskFull, HoneError, as_hone_error
 from pipeline.events import Event, Failed, Finished, LogLine, Numbered, parse_line
 from pipeline.model_folder import ModelManifest, read_manifest
 from pipeline.recipes import get_recipe
@@ -24,7 +26,7 @@ from store import attempts, jobs
 from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import reading, writing
 from store.settings import settings
-from workers.children import Child
+from workers.children import Child, NotStarted
 from workers.devices import Device, environment_of
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,9 @@ def run_attempt(claim: Claim, devices: Sequence[Device], shutting_down: threadin
     try:
         try:
             attempt.run()
-        except OSError as error:  # a full disk, or no process to be had
+        except NotStarted as error:
+            attempt.lose(error)
+        except OSError as error:  # of this side: a full disk, most likely
             attempt.fail(error)
     except StaleAttempt as error:
         log.warning("Gave up an attempt: %s", error)
@@ -81,10 +85,13 @@ class _Attempt:
         self._close(self.child.exit_code)
 
     def fail(self, error: OSError) -> None:
-        """End the job for a reason of this side's."""
-        log.error("Job %d failed in its worker: %s", self.claim.job_id, error)
+        """End the job because something could not be written or read."""
         known = as_hone_error(error)
         self._in_time(lambda: _write(attempts.fail, self.claim.job_id, self.claim.epoch, known))
+
+    def lose(self, error: HoneError) -> None:
+        """End the attempt because its process died, or never was."""
+        self._in_time(lambda: _write(attempts.lose, self.claim.job_id, self.claim.epoch, error))
 
     def clean_up(self) -> None:
         """Leave nothing running and nothing half-made."""
@@ -175,6 +182,9 @@ class _Attempt:
 
     def _record_death(self, exit_code: int | None) -> None:
         """The child died without a word: say what can be known from outside."""
+        if exit_code == DiskFull.exit_code:
+            self.fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder)))
+            return
         self.relay.add(LogLine(level="error", text=_end_of_file(self.folder / "output.log")))
         if exit_code == -signal.SIGKILL:
             error: HoneError = JobKilled(
@@ -185,7 +195,7 @@ class _Attempt:
             error = LostWorker(
                 f"The job's process ended with exit code {exit_code} and said nothing.", "Look at the last log lines."
             )
-        self._in_time(lambda: _write(attempts.lose, self.claim.job_id, self.claim.epoch, error))
+        self.lose(error)
 
     def _in_time(self, operation: Callable[[], Result]) -> Result:
         """Try again while the database is away, as long as the lease may still be ours."""

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.environment import quieten_libraries
+from pipeline.errors import HoneError
 from pipeline.watchdog import kill_descendants
 from store.settings import settings
 
@@ -64,6 +65,12 @@ def cool_down() -> None:
     psutil.wait_procs(servers, timeout=SECONDS_TO_END)
 
 
+class NotStarted(HoneError):
+    """No process could be had: the one that would have forked it has just died. The next call starts another."""
+
+    kind = "lost"
+
+
 class Child:
     """A process that runs `python -m pipeline` with the given arguments.
 
@@ -82,8 +89,12 @@ class Child:
         self._process = context.Process(
             target=_run_pipeline, args=(list(arguments), dict(environment), heard, str(output)), daemon=False
         )
-        self._process.start()
-        heard.close()
+        try:
+            self._process.start()
+        except (EOFError, ConnectionError) as error:
+            raise NotStarted("The process that jobs are forked from was killed.", "Run the job again.") from error
+        finally:
+            heard.close()
         os.set_blocking(self._told.fileno(), False)  # a child that is stuck must not hold up whoever speaks to it
         self._seen = _process_of(self._process.pid)
 

@@ -138,7 +138,7 @@ def checkpoints_of(job_id: int) -> list[Path]:
 def model_with_nan(folder: Path) -> Path:
     from safetensors.torch import load_file, save_file
 
-    weights_file = make_base(folder) / "model.safetensors"
+    weights_file = make_base(folder, chat_template=None) / "model.safetensors"
     weights = load_file(weights_file)
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, weights_file, metadata={"format": "pt"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ from pipeline.events import Finished, parse_line
 from pipeline.watchdog import ORPHANED_EXIT_CODE
 from store.settings import settings
 from tests.real_jobs import TINY
-from workers.children import Child, warm_up
+from workers.children import Child, NotStarted, warm_up
 
 
 @pytest.fixture
@@ -91,4 +92,26 @@ def test_a_child_ends_by_itself_when_nobody_has_spoken_to_it_for_a_lease(tmp_pat
         assert child.tell("held"), "it ended although it was spoken to"
     child.wait(30)
     assert child.exit_code == ORPHANED_EXIT_CODE
+    child.kill()
+
+
+@pytest.mark.usefixtures("start")
+def test_a_child_whose_fork_server_dies_meanwhile_is_not_started_and_the_next_one_is(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+    child_that_trains(tmp_path / "0", max_steps=1).kill()
+    server = next(part for part in psutil.Process().children() if "forkserver" in " ".join(part.cmdline()))
+    server.suspend()
+    num_open = psutil.Process().num_fds()
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(child_that_trains, tmp_path / "0", max_steps=1)
+        # Both ends of its standard input, and of its sentinel: from here on it waits for the fork server's answer.
+        while psutil.Process().num_fds() < num_open + 4:
+            assert not asking.done()
+            time.sleep(0.01)
+        server.kill()
+        assert isinstance(asking.exception(timeout=30), NotStarted)
+    child = child_that_trains(tmp_path / "1", max_steps=1)
+    child.wait(60)
+    assert child.exit_code == 0
     child.kill()

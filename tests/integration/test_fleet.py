@@ -6,9 +6,9 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from store import attempts, database, jobs
 from store.database import reading, writing
+from store.fleet import beat
 from store.schema import JobState
 from store.settings import settings
 from tests.real_jobs import TINY, ended, submit, text_rows, wait_for, worker_process
@@ -79,20 +80,36 @@ def test_a_job_runs_over_redis_and_postgresql_after_its_first_worker_was_killed(
 
 def test_two_presses_of_one_button_at_the_same_moment_give_one_job(fleet: Path) -> None:
     values = TINY | {"dataset": f"dataset:{text_rows(fleet)}"}
-    given: list[int] = []
 
-    def press() -> None:
+    def press() -> int:
         with writing() as session:
-            given.append(jobs.submit(session, "pretrain", values, name="mine", idempotency_key="draw-1").id)
+            return jobs.submit(session, "pretrain", values, name="mine", idempotency_key="draw-1").id
 
-    with writing() as first:
-        job_id = jobs.submit(first, "pretrain", values, name="mine", idempotency_key="draw-1").id
-        second = threading.Thread(target=press)
-        second.start()
-        with reading() as session:
-            _wait_until(lambda: session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) == 1)
-    second.join()
-    assert given == [job_id]
+    with ThreadPoolExecutor() as pool:
+        with writing() as first:
+            job_id = jobs.submit(first, "pretrain", values, name="mine", idempotency_key="draw-1").id
+            second = pool.submit(press)
+            _wait_until_one_waits_for_a_lock()
+        assert second.result() == job_id
+
+
+def test_a_cancel_that_meets_a_claim_reaches_the_worker(fleet: Path) -> None:
+    job_id = submit(text_rows(fleet))
+
+    def cancel() -> None:
+        with writing() as session:
+            jobs.request_stop(session, job_id, "cancel")
+
+    with ThreadPoolExecutor() as pool:
+        with writing() as session:
+            beat(session, worker_id="w", name="worker", machine="box", devices=[{"id": "w/cpu-0"}])
+            claim = attempts.claim(session, worker_id="w", worker_name="worker", free={"w/cpu-0": "CPU"}, most_slots=1)
+            second = pool.submit(cancel)
+            _wait_until_one_waits_for_a_lock()
+        second.result()
+    assert claim is not None
+    with writing() as session:
+        assert attempts.renew(session, job_id, claim.epoch) == "cancel"
 
 
 def test_the_services_of_the_compose_file_work_together_as_plain_processes(
@@ -161,6 +178,11 @@ def _command(words: list[str]) -> list[str]:
     """A command of the image in this environment: its `hone` and `python`."""
     programs = {"hone": [sys.executable, "-m", "webapp.cli"], "python": [sys.executable]}
     return [*programs[words[0]], *words[1:]]
+
+
+def _wait_until_one_waits_for_a_lock() -> None:
+    with reading() as session:
+        _wait_until(lambda: session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) == 1)
 
 
 def _wait_until(is_so: Callable[[], bool], seconds: float = 120) -> None:
