@@ -70,7 +70,7 @@ class _Attempt:
         self.folder = job_folder / str(claim.epoch)
         self.checkpoints = job_folder / "checkpoints"
         self.out = settings().models_folder / f".making-{claim.job_id}-{claim.epoch}"
-        self.relay = _EventRelay(claim, self.folder / "events.jsonl")
+        self.relay = EventRelay(claim, self.folder / "events.jsonl")
         self.lease = _Lease(claim, self._vouch)
         self.child: Child | None = None
 
@@ -260,7 +260,7 @@ class _Lease:
             self.stop_requested = self.stop_requested or wish
 
 
-class _EventRelay:
+class EventRelay:
     """Copies the lines of the child's event file into the database, in batches."""
 
     def __init__(self, claim: Claim, path: Path) -> None:
@@ -303,7 +303,8 @@ class _EventRelay:
 
     def _take(self, line: bytes) -> None:
         try:
-            numbered = parse_line(line)
+            # A model may well say NUL, which PostgreSQL takes in no text.
+            numbered = parse_line(line.replace(rb"\u0000", rb"\ufffd"))
         except ValidationError as error:
             log.error("Job %d wrote a line that is no event: %s", self.claim.job_id, error)
             return

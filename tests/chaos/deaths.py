@@ -17,7 +17,8 @@ import psutil
 from store import jobs
 from store.database import reading
 from store.schema import JobState, utc_now
-from tests.chaos.setups import LEASE_SECONDS, PATIENCE_SECONDS, NotHere, Setup, end, eventually, tail_of_log
+from tests.chaos.setups import LEASE_SECONDS, NotHere, Setup
+from tests.chaos.watching import PATIENCE_SECONDS, end, eventually, tail_of_log
 from tests.real_jobs import ended, has_checkpoint, job, lives, log_of, outcomes, trainer_of, trains_in, worker_log
 from tests.servers import free_port
 
