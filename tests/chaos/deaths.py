@@ -106,7 +106,7 @@ def the_worker_is_cut_off_and_comes_back(setup: Setup, chance: Random) -> float:
     first, second = setup.workers(2)
     job_id = setup.running_job(**OFTEN)
     cut_off, trainer = setup.worker_of(job_id), trainer_of(job_id)
-    cut_off.send_signal(signal.SIGSTOP)
+    setup.freeze(cut_off)
     try:
         seconds = eventually(lambda: trains_in(job_id, epoch=2), "nobody went on with the job")
         assert not lives(trainer), "the trainer goes on beside another"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -142,6 +144,10 @@ class Setup(ABC):
         name = job(job_id).attempts[-1].worker_name
         return next(process for process, _ in self._workers if name.endswith(f"-{process.pid}"))
 
+    def freeze(self, process: subprocess.Popen[bytes]) -> None:
+        """Let it do nothing until it gets SIGCONT."""
+        process.send_signal(signal.SIGSTOP)
+
     def processes(self) -> list[psutil.Process]:
         """Every living process that works on its data folder, whoever started it."""
         return [process for process in psutil.process_iter() if _works_on(process, self.home)]
@@ -229,6 +235,23 @@ class Embedded(Setup):
     def empty_broker(self) -> None:
         for file in settings().queue_folder.glob("*/*"):
             file.unlink(missing_ok=True)
+
+    def freeze(self, process: subprocess.Popen[bytes]) -> None:
+        """Between two transactions: within one, it would keep everybody from SQLite's file until it goes on."""
+        super().freeze(process)
+        while not self._can_be_written():
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+            super().freeze(process)
+
+    def _can_be_written(self) -> bool:
+        with closing(sqlite3.connect(self.home / "hone.db", isolation_level=None, timeout=1)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            connection.execute("ROLLBACK")
+            return True
 
     @contextmanager
     def lock_database(self) -> Iterator[None]:
