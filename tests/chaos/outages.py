@@ -67,12 +67,15 @@ def the_database_is_locked_for_ten_seconds(setup: Setup, chance: Random) -> floa
 def the_database_is_away_for_longer_than_the_lease(setup: Setup, chance: Random) -> float:
     """PostgreSQL stopped, or SQLite locked, for longer than the lease and the time that a writer waits."""
     setup.workers(1)
-    job_id = setup.running_job(has_checkpoint, **OFTEN)
+    job_id = setup.endless_job(has_checkpoint, **OFTEN)
     with setup.without_database():
         time.sleep(LONGER_THAN_A_LEASE)
         eventually(lambda: not setup.trainers(), "a job goes on that nobody holds")
     seconds = eventually(lambda: trains_in(job_id, epoch=2), "nobody went on with the job")
-    assert outcomes(setup.wait_for(job_id, ended)) == ["lost", "succeeded"]
+    setup.cancel(job_id)
+    done = setup.wait_for(job_id, ended)
+    assert outcomes(done) == ["lost", "cancelled"]
+    assert "Resuming from the checkpoint" in log_of(done)
     return seconds
 
 

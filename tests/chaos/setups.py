@@ -196,17 +196,17 @@ class Setup(ABC):
 
     def running_job(self, until: Callable[[Job], bool] = lambda now: now.step > 5, **values: Any) -> int:
         """A job that has come as far as `until`, and has not ended yet: where one was too short, a longer one."""
-        for max_steps in (500, 2_000, 8_000, 32_000):
+        for max_steps in (1_000, 5_000, 25_000):
             job_id = self.submit(max_steps=max_steps, **values)
             now = self.wait_for(job_id, lambda now: ended(now) or until(now))
             if not ended(now):
                 return job_id
         raise AssertionError(f"every job ended too soon, the last as {now.state}: {now.error_message}")
 
-    def endless_job(self, **values: Any) -> int:
-        """A job that trains until it is told to stop."""
+    def endless_job(self, until: Callable[[Job], bool] = lambda now: now.step > 5, **values: Any) -> int:
+        """A job that has come as far as `until`, and trains until it is told to stop."""
         job_id = self.submit(max_steps=10_000_000, **values)
-        self.wait_for(job_id, lambda now: now.step > 5)
+        self.wait_for(job_id, until)
         return job_id
 
     def cancel(self, job_id: int) -> None:
