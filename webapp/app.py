@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from store.settings import Settings
 from webapp import theme, uploads
 from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
+from webapp.shared import Shared
 from webapp.shell import BarStatus, Page, bar, bar_status, document_head, own_styles
 
 PAGES: tuple[str, ...] = (
@@ -146,6 +148,15 @@ def frame(document: str, page: Page, navigation: str) -> str:
 
 
 def read_status() -> BarStatus:
+    return _status().get("bar", lambda before: _read_status())
+
+
+@lru_cache(maxsize=1)
+def _status() -> Shared[BarStatus]:
+    return Shared()
+
+
+def _read_status() -> BarStatus:
     with reading() as session:
         workers = fleet.live_workers(session)
         counts = jobs.count_by_state(session)

@@ -54,8 +54,9 @@ def build() -> None:
     table = html(min_height=320)
     command = command_box()
     offset = gr.State(0)
-    stand = gr.Textbox(visible="hidden", label="Stand")
-    """Of `_STANDS`: what the buttons and the timer follow from."""
+    stand = gr.Textbox(visible="hidden", label="The queue")
+    """Whether any job may still change, and whether the queue is paused: the buttons and the timer are set anew only
+    when that has changed. It is a field because Gradio does not hear the change of a state."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
 
     filters = [search, state, recipe]
@@ -94,16 +95,12 @@ def _refresh(search: str, state: str, recipe: str, offset: int) -> list[Any]:
 
 
 def _follow(search: str, state: str, recipe: str, offset: int) -> tuple[str, str]:
-    """The table and the stand as they are now; read and drawn once for all who look."""
+    """The table as it is now, and how the queue stands; read and drawn once for all who look at the same page of it."""
     return _tables().get((search, state, recipe, offset), lambda before: _draw(search, state, recipe, offset))
 
 
-_STANDS = {"live": (True, False), "live, paused": (True, True), "still": (False, False), "still, paused": (False, True)}
-"""Whether any job may still change, and whether the queue is paused."""
-
-
 def _offer(stand: str) -> list[Any]:
-    is_live, is_paused = _STANDS[stand]
+    is_live, is_paused = "live" in stand, "paused" in stand
     return [gr.Button(visible=is_live and not is_paused), gr.Button(visible=is_paused), gr.Timer(active=is_live)]
 
 
@@ -117,7 +114,7 @@ def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, str]:
         found, total = jobs.list_jobs(
             session, states=_STATES[state], recipe=recipe or None, search=search, limit=ROWS_A_PAGE, offset=offset
         )
-        is_so = jobs.has_active(session), waiting.queue_state(session).is_paused
+        is_live, is_paused = jobs.has_active(session), waiting.queue_state(session).is_paused
     query = {name: value for name, value in (("search", search), ("state", state), ("recipe", recipe)) if value}
     if found:
         drawn = f'<div class="h-stack">{jobs_table(found)}{pager(total, offset, ROWS_A_PAGE, query)}</div>'
@@ -127,7 +124,7 @@ def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, str]:
         drawn = empty_state(
             "Nothing has run yet. A job trains, aligns or quantizes a model.", link_button("New job", "/train")
         )
-    return drawn, next(stand for stand, meaning in _STANDS.items() if meaning == is_so)
+    return drawn, f"{'live' if is_live else 'done'}, {'paused' if is_paused else 'open'}"
 
 
 def _move(told: str, search: str, state: str, recipe: str, offset: int) -> list[Any]:
