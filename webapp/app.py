@@ -28,6 +28,7 @@ from webapp.people import person_of_cookies
 from webapp.shared import Shared
 from webapp.shell import BarStatus, Page, bar, bar_status, document_head, own_styles
 
+SECONDS_BETWEEN_LOOKS = 0.02
 PAGES: tuple[str, ...] = (
     "overview", "data", "dataset", "train", "jobs", "job", "workers", "models", "model", "playground", "arena",
 )  # fmt: skip
@@ -64,6 +65,8 @@ def mount_pages(app: FastAPI, pages: Sequence[Page]) -> None:
         with blocks.route(page.title, page.path):
             _draw(page)
     blocks.queue(default_concurrency_limit=16)
+    # Gradio looks for work a thousand times a second, which keeps an idle machine busy.
+    blocks._queue.sleep_when_free = SECONDS_BETWEEN_LOOKS
     # Gradio lets file-valued inputs name any file of the server until it believes to be launched.
     blocks.has_launched = True
     with warnings.catch_warnings():
