@@ -14,7 +14,7 @@ from store import jobs, steering
 from store.database import reading, writing
 from store.schema import ACTIVE_STATES, Job, JobState
 from webapp.forms import to_yaml
-from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, query_id
+from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, on_tick, query_id
 from webapp.shown_jobs import MOST_LOG_LINES, show_job
 from webapp.views_jobs import job_header, job_side, log_view
 from workers import queue
@@ -58,7 +58,7 @@ def build() -> None:
     rest = [*buttons.values(), spec, timer]
     whole = [*live, *rest]
     on_load(_open, outputs=[workspace, job_id, *whole])
-    timer.tick(_follow, inputs=[job_id, drawn_at, search, follow], outputs=live, **_QUIET)
+    on_tick(timer, _follow, inputs=[job_id, drawn_at, search, follow], outputs=live)
     offered.change(_offer, inputs=[job_id], outputs=rest, **_QUIET)
     search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
     for name, button in buttons.items():

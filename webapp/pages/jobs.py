@@ -17,7 +17,7 @@ from store.schema import ACTIVE_STATES, JobState
 from webapp.commands import command_box, read_command
 from webapp.people import current_person
 from webapp.shared import Shared
-from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_value
+from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, on_tick, page_header, query_value
 from webapp.views_jobs import jobs_table, pager, paused_notice
 from workers import queue
 
@@ -64,7 +64,7 @@ def build() -> None:
     live = [table, stand, *steering_parts]
     on_load(_open, outputs=[*filters, offset, notice, *live])
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    timer.tick(_follow, inputs=[*filters, offset], outputs=[table, stand], **quiet)
+    on_tick(timer, _follow, inputs=[*filters, offset], outputs=[table, stand])
     stand.change(_offer, inputs=[stand], outputs=steering_parts, **quiet)
     command.change(_move, inputs=[command, *filters, offset], outputs=[notice, *live], **quiet)
     for button, act in ((pause, _pause), (resume, _resume)):
@@ -112,7 +112,12 @@ def _tables() -> Shared[tuple[str, str]]:
 def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, str]:
     with reading() as session:
         found, total = jobs.list_jobs(
-            session, states=_STATES[state], recipe=recipe or None, search=search, limit=ROWS_A_PAGE, offset=offset
+            session,
+            states=_STATES.get(state, ()),
+            recipe=recipe or None,
+            search=search,
+            limit=ROWS_A_PAGE,
+            offset=offset,
         )
         is_live, is_paused = jobs.has_active(session), waiting.queue_state(session).is_paused
     query = {name: value for name, value in (("search", search), ("state", state), ("recipe", recipe)) if value}
