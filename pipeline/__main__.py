@@ -5,6 +5,7 @@ A worker starts the same command as a job's child process, with `--events` and `
     exit code 0   finished
     exit code 1   failed; the last event says why
     exit code 3   stopped on request, after saving a checkpoint
+    exit code 4   failed, and the disk is so full that no event could say why
 
 A job of several processes whose one was killed ends by the same signal.
 """
@@ -23,7 +24,7 @@ from typing import Any
 from pipeline.closing import Closing, closing_of, to_the_end
 from pipeline.context import Context, StopSignal
 from pipeline.environment import quieten_libraries
-from pipeline.errors import BadSpec, HoneError
+from pipeline.errors import BadSpec, DiskFull, HoneError, as_hone_error
 from pipeline.events import Event, Failed, LogLine
 from pipeline.ranks import LostRank, Ranks
 from pipeline.recipes import Recipe, all_recipes, get_recipe
@@ -41,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     except HoneError as error:
         print(error, file=sys.stderr)
         return FAILED
+    except OSError as error:
+        if not isinstance(as_hone_error(error), DiskFull):
+            raise
+        return DiskFull.exit_code
     return code
 
 
@@ -87,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--watch-stdin", action="store_true", help="obey `cancel` and `pause` on standard input; exit when it closes"
     )
+    running.add_argument(
+        "--lease-seconds", type=float, help="with --watch-stdin: exit when nothing was heard for so long, too"
+    )
     running.set_defaults(command=run)
 
     listing = commands.add_parser("list", help="name every recipe")
@@ -110,7 +118,7 @@ def _do(options: argparse.Namespace, report: Callable[[Event], None], stop: Stop
         context = Context(out=out, checkpoints=checkpoints, report=report, stop=stop)
         ranks = Ranks(recipe, spec, context) if spec.num_slots > 1 else None  # before the thread that watches
         if options.watch_stdin:
-            exit_when_stdin_closes(stop.obey)
+            exit_when_stdin_closes(stop.obey, silence_seconds=options.lease_seconds)
         return ranks.see_through() if ranks else to_the_end(lambda: recipe.run(spec, context))
     except LostRank:
         raise

@@ -56,6 +56,9 @@ class OutOfMemory(HoneError):
 class DiskFull(HoneError):
     kind = "disk_full"
 
+    exit_code: ClassVar[int] = 4
+    """What a process ends with that could not even write down why."""
+
 
 class Stopped(HoneError):
     kind = "stopped"
@@ -66,14 +69,24 @@ def as_hone_error(error: BaseException) -> HoneError:
     if isinstance(error, HoneError):
         return error
     text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+    if isinstance(error, MemoryError) or _tells_of(error, (errno.ENOMEM,), _MEMORY_WORDS):
         return OutOfMemory(
             f"The job ran out of memory: {text[:300]}",
             "Halve the batch size and double the gradient accumulation: the result is the same, the memory is not.",
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _tells_of(error, (errno.ENOSPC, errno.EDQUOT), _DISK_WORDS):
         return DiskFull(
             f"The disk is full: {text[:300]}",
             "Free some space in the data folder, then retry: the job goes on from its last whole checkpoint.",
         )
     return HoneError(f"{type(error).__name__}: {text[:1000]}", "The log below has the details.")
+
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_DISK_WORDS = ("no space left on device", "disk quota exceeded", "inline_container.cc:", "iostream error")
+"""How the system, safetensors and torch say it; torch tells only where its writer was when the disk took no more."""
+
+
+def _tells_of(error: BaseException, numbers: tuple[int, ...], words: tuple[str, ...]) -> bool:
+    text = str(error).lower()
+    return (isinstance(error, OSError) and error.errno in numbers) or any(word in text for word in words)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from pipeline.context import StopReason
@@ -58,10 +59,29 @@ def submit(
     Raises:
         SpecFaults: with everything that is wrong with the values.
     """
-    if idempotency_key is not None:
-        known = session.scalar(select(Job).where(Job.idempotency_key == idempotency_key))
-        if known is not None:
-            return known
+    known = _job_of_key(session, idempotency_key)
+    if known is not None:
+        return known
+    try:
+        with session.begin_nested():
+            return _add_job(session, recipe_name, values, name, person_id, idempotency_key, after_job_id)
+    except (IntegrityError, SpecFaults):
+        # Another press of the same button may have been recorded since: it took the key, and the name with it.
+        known = _job_of_key(session, idempotency_key)
+        if known is None:
+            raise
+        return known
+
+
+def _add_job(
+    session: Session,
+    recipe_name: str,
+    values: Mapping[str, Any],
+    name: str,
+    person_id: int | None,
+    idempotency_key: str | None,
+    after_job_id: int | None,
+) -> Job:
     recipe = get_recipe(recipe_name)
     name = name.strip()
     faults: list[Fault] = []
@@ -99,7 +119,7 @@ def request_stop(session: Session, job_id: int, reason: StopReason) -> Job:
     Raises:
         BadSpec: if the job has already ended.
     """
-    job = get_job(session, job_id)
+    job = _held_job(session, job_id)
     if job.state == JobState.QUEUED:
         job.state = JobState.CANCELLED if reason == "cancel" else JobState.PAUSED
         job.finished_at = utc_now()
@@ -118,7 +138,7 @@ def retry(session: Session, job_id: int) -> Job:
     Raises:
         BadSpec: if the job waits, runs or has succeeded, or its model or data are gone.
     """
-    job = get_job(session, job_id)
+    job = _held_job(session, job_id)
     if job.state not in (JobState.PAUSED, JobState.CANCELLED, JobState.FAILED):
         raise BadSpec(f"{job.name} is {job.state}.", "Only a paused, cancelled or failed job can go on.")
     faults = _find_inputs(session, validate_spec(get_recipe(job.recipe).spec, job.spec)).faults
@@ -152,8 +172,9 @@ def retry_with_half_the_batch(session: Session, job_id: int) -> Job:
         raise BadSpec(f"The batch of {job.name} cannot be halved.", "Run it again with changes instead.")
     sequences = job.spec["batch_size"] * job.spec["gradient_accumulation"]
     batch_size = next(size for size in range(job.spec["batch_size"] // 2, 0, -1) if sequences % size == 0)
+    retry(session, job_id)
     job.spec = job.spec | {"batch_size": batch_size, "gradient_accumulation": sequences // batch_size}
-    return retry(session, job_id)
+    return job
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -271,6 +292,23 @@ class _Inputs:
     faults: list[Fault]
     after_job_id: int | None = None
     """The job whose model is needed, where that is still to be made."""
+
+
+def _held_job(session: Session, job_id: int) -> Job:
+    """A job whose state nobody else changes before this transaction ends: no worker claims it, none ends it.
+
+    Raises:
+        BadSpec: if there is no such job.
+    """
+    job = get_job(session, job_id)
+    session.refresh(job, with_for_update=True)
+    return job
+
+
+def _job_of_key(session: Session, idempotency_key: str | None) -> Job | None:
+    if idempotency_key is None:
+        return None
+    return session.scalar(select(Job).where(Job.idempotency_key == idempotency_key))
 
 
 def _find_inputs(session: Session, spec: Spec) -> _Inputs:

@@ -20,60 +20,114 @@ POSTGRES_BIN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 initdb = shutil.which("initdb") or (POSTGRES_BIN and str(POSTGRES_BIN / "initdb"))
 redis_server = shutil.which("redis-server")
 
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+"""They serve a Hone and are no part of it: its variables would make them look as if they were."""
 
-@contextmanager
-def start_postgres(folder: Path) -> Iterator[str]:
-    """The address of an empty database on a server in `folder`, which listens on loopback only."""
-    assert initdb is not None
-    owner = _unprivileged_owner(folder)
-    data, port = folder / "data", free_port()
-    subprocess.run([initdb, "-D", data, "-A", "trust", "-U", "hone"], check=True, capture_output=True, user=owner)
-    options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
-    server = subprocess.Popen([Path(initdb).with_name("postgres"), *options], stderr=subprocess.DEVNULL, user=owner)
-    try:
+
+class PostgresServer:
+    """A PostgreSQL on loopback only; what is in it outlives a stop.
+
+    Args:
+        folder: Where its files lie; an empty one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        assert initdb is not None
+        self.port = free_port()
+        self._folder = folder
+        self._owner = _unprivileged_owner(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        command = [initdb, "-D", folder / "data", "-A", "trust", "-U", "hone"]
+        subprocess.run(command, check=True, capture_output=True, user=self._owner)
+
+    @property
+    def address(self) -> str:
+        return f"postgresql+psycopg://hone@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        assert initdb is not None
+        options = ["-D", str(self._folder / "data"), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._folder)]
+        self._process = subprocess.Popen(
+            [Path(initdb).with_name("postgres"), *options],
+            stderr=subprocess.DEVNULL,
+            user=self._owner,
+            env=ENVIRONMENT,
+        )
         deadline = time.monotonic() + 30
         while True:
             try:
-                psycopg.connect(f"host=127.0.0.1 port={port} user=hone dbname=postgres").close()
-                break
+                psycopg.connect(f"host=127.0.0.1 port={self.port} user=hone dbname=postgres").close()
+                return
             except psycopg.OperationalError:
                 assert time.monotonic() < deadline, "PostgreSQL did not start"
                 time.sleep(0.1)
-        yield f"postgresql+psycopg://hone@127.0.0.1:{port}/postgres"
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)  # "fast": SIGTERM would wait until every client has gone
+        self._process.wait(30)
+
+
+class RedisServer:
+    """A Redis with a password, on loopback only, which keeps nothing on disk: a restart empties it.
+
+    Args:
+        folder: Where its files would lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"redis://:secret@127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        assert redis_server is not None
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", "secret"]
+        options += ["--save", "", "--dir", str(self._folder)]
+        self._process = subprocess.Popen([redis_server, *options], stdout=subprocess.DEVNULL, env=ENVIRONMENT)
+        deadline = time.monotonic() + 30
+        while True:
+            with suppress(redis.ConnectionError):
+                if self.client().ping():
+                    return
+            assert time.monotonic() < deadline, "Redis did not start"
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(30)
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, password="secret")
+
+
+@contextmanager
+def start_postgres(folder: Path) -> Iterator[str]:
+    """The address of an empty database on a server in `folder`."""
+    server = PostgresServer(folder)
+    server.start()
+    try:
+        yield server.address
     finally:
-        server.send_signal(signal.SIGINT)  # "fast": SIGTERM would wait until every client has gone
-        server.wait(30)
+        server.stop()
 
 
 @contextmanager
 def start_redis(folder: Path) -> Iterator[str]:
-    """The address of an empty Redis with a password, whose files lie in `folder`."""
-    assert redis_server is not None
-    port = free_port()
-    options = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--requirepass",
-        "secret",
-        "--dir",
-        str(folder),
-    ]
-    server = subprocess.Popen([redis_server, *options], stdout=subprocess.DEVNULL)
+    """The address of an empty Redis whose files lie in `folder`."""
+    server = RedisServer(folder)
+    server.start()
     try:
-        client = redis.Redis(port=port, password="secret")
-        for _ in range(100):
-            with suppress(redis.ConnectionError):
-                if client.ping():
-                    break
-            time.sleep(0.1)
-        yield f"redis://:secret@127.0.0.1:{port}/0"
+        yield server.address
     finally:
-        server.terminate()
-        server.wait(30)
+        server.stop()
 
 
 def free_port() -> int:

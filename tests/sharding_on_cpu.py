@@ -37,8 +37,7 @@ def run_twice(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for module in PRELOADED:
-        import_module(module)  # once, for all the forks
+    import_module(PRELOADED)  # once, for all the forks
     pretend_to_have_accelerators()
     for name in sys.argv[1:]:
         run_twice(Path(name))

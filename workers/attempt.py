@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
 import signal
 import threading
@@ -16,7 +18,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from pipeline.context import StopReason
-from pipeline.errors import HoneError
+from pipeline.errors import DiskFull, HoneError, as_hone_error
 from pipeline.events import Event, Failed, Finished, LogLine, Numbered, parse_line
 from pipeline.model_folder import ModelManifest, read_manifest
 from pipeline.recipes import get_recipe
@@ -24,7 +26,7 @@ from store import attempts, jobs
 from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import reading, writing
 from store.settings import settings
-from workers.children import Child
+from workers.children import Child, NotStarted
 from workers.devices import Device, environment_of
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,12 @@ def run_attempt(claim: Claim, devices: Sequence[Device], shutting_down: threadin
     """Do one claimed job, to its end, whatever that is. Never raises for what happens to the job."""
     attempt = _Attempt(claim, devices, shutting_down)
     try:
-        attempt.run()
+        try:
+            attempt.run()
+        except NotStarted as error:
+            attempt.lose(error)
+        except OSError as error:  # of this side: a full disk, most likely
+            attempt.fail(error)
     except StaleAttempt as error:
         log.warning("Gave up an attempt: %s", error)
     finally:
@@ -64,7 +71,7 @@ class _Attempt:
         self.checkpoints = job_folder / "checkpoints"
         self.out = settings().models_folder / f".making-{claim.job_id}-{claim.epoch}"
         self.relay = _EventRelay(claim, self.folder / "events.jsonl")
-        self.lease = _Lease(claim)
+        self.lease = _Lease(claim, self._vouch)
         self.child: Child | None = None
 
     def run(self) -> None:
@@ -77,6 +84,15 @@ class _Attempt:
         self.relay.relay()
         self._close(self.child.exit_code)
 
+    def fail(self, error: OSError) -> None:
+        """End the job because something could not be written or read."""
+        known = as_hone_error(error)
+        self._in_time(lambda: _write(attempts.fail, self.claim.job_id, self.claim.epoch, known))
+
+    def lose(self, error: HoneError) -> None:
+        """End the attempt because its process died, or never was."""
+        self._in_time(lambda: _write(attempts.lose, self.claim.job_id, self.claim.epoch, error))
+
     def clean_up(self) -> None:
         """Leave nothing running and nothing half-made."""
         self.lease.end()
@@ -87,9 +103,19 @@ class _Attempt:
     def _start_child(self) -> Child:
         spec_file = self.folder / "spec.json"
         spec_file.write_text(json.dumps({"recipe": self.claim.recipe} | self.claim.spec), encoding="utf-8")
-        arguments = ["run", str(spec_file), "--watch-stdin", "--out", str(self.out)]
+        arguments = ["run", str(spec_file), "--watch-stdin", "--lease-seconds", str(settings().lease_seconds)]
+        arguments += ["--out", str(self.out)]
         arguments += ["--checkpoints", str(self.checkpoints), "--events", str(self.relay.path)]
         return Child(arguments, environment=environment_of(self.devices), output=self.folder / "output.log")
+
+    def _vouch(self) -> None:
+        """Tell the child that its job is still ours: without that for as long as a lease it ends by itself.
+
+        A worker that is frozen, or waits for a database that does not answer, could not end it in time; another has the
+        job by then, and the device.
+        """
+        if self.child is not None:
+            self.child.tell("held")
 
     def _accompany(self, child: Child) -> None:
         """Relay events until the child ends; pass on a wish to stop, and insist on it after a while."""
@@ -136,11 +162,9 @@ class _Attempt:
         folder = settings().models_folder / f"{self.claim.job_id}-{self.claim.epoch}"
         shutil.rmtree(folder, ignore_errors=True)
         self.out.rename(folder)
-        try:
-            self._in_time(lambda: self._register(summary, folder, manifest))
-        except StaleAttempt:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        # Where the record refuses it, the sweeper takes the folder away: only the record knows whether an earlier try,
+        # whose answer was lost, has registered it.
+        self._in_time(lambda: self._register(summary, folder, manifest))
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def _register(self, summary: dict[str, object], folder: Path, manifest: ModelManifest) -> None:
@@ -158,6 +182,9 @@ class _Attempt:
 
     def _record_death(self, exit_code: int | None) -> None:
         """The child died without a word: say what can be known from outside."""
+        if exit_code == DiskFull.exit_code:
+            self.fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder)))
+            return
         self.relay.add(LogLine(level="error", text=_end_of_file(self.folder / "output.log")))
         if exit_code == -signal.SIGKILL:
             error: HoneError = JobKilled(
@@ -168,7 +195,7 @@ class _Attempt:
             error = LostWorker(
                 f"The job's process ended with exit code {exit_code} and said nothing.", "Look at the last log lines."
             )
-        self._in_time(lambda: _write(attempts.lose, self.claim.job_id, self.claim.epoch, error))
+        self.lose(error)
 
     def _in_time(self, operation: Callable[[], Result]) -> Result:
         """Try again while the database is away, as long as the lease may still be ours."""
@@ -182,10 +209,15 @@ class _Attempt:
 
 
 class _Lease:
-    """Renews a job's lease on a clock of its own, and learns on the way whether a person wants the job to stop."""
+    """Renews a job's lease on a clock of its own, and learns on the way whether a person wants the job to stop.
 
-    def __init__(self, claim: Claim) -> None:
+    Args:
+        renewed: Called, on that clock's thread, each time that the lease has been renewed.
+    """
+
+    def __init__(self, claim: Claim, renewed: Callable[[], None]) -> None:
         self.claim = claim
+        self._renewed = renewed
         self.stop_requested: StopReason | None = None
         self._lost: str | None = None
         self._held_at = time.monotonic()
@@ -224,6 +256,7 @@ class _Lease:
                 log.warning("The lease of job %d was not renewed: %s", self.claim.job_id, error)
                 continue
             self._held_at = asked_at
+            self._renewed()
             self.stop_requested = self.stop_requested or wish
 
 

@@ -20,23 +20,12 @@ from pathlib import Path
 import psutil
 
 from pipeline.environment import quieten_libraries
+from pipeline.errors import HoneError
 from pipeline.watchdog import kill_descendants
 from store.settings import settings
 
-PRELOADED = (
-    "torch",
-    "torch.optim.adamw",
-    "accelerate",
-    "datasets",
-    "peft",
-    "transformers.trainer",
-    "transformers.models.llama.modeling_llama",
-    "transformers.models.auto.modeling_auto",
-    "trl.trainer.sft_trainer",
-    "trl.trainer.dpo_trainer",
-    "pipeline.__main__",
-)
-"""What the fork server imports before its first fork; it must start no thread and ask for no GPU."""
+PRELOADED = "workers.preloaded"
+"""What the fork server imports before its first fork."""
 
 SECONDS_TO_END = 5.0
 
@@ -51,7 +40,7 @@ def warm_up(*, after_seconds: float = 0) -> None:
         # The fork server imports the libraries before it knows of a job, in the environment of this process.
         quieten_libraries()
         os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # is there a GPU? asked without initialising CUDA
-        multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
+        multiprocessing.get_context("forkserver").set_forkserver_preload([PRELOADED])
         timer = threading.Timer(after_seconds, forkserver.ensure_running)
         timer.daemon = True
         timer.start()
@@ -64,11 +53,18 @@ def cool_down() -> None:
     psutil.wait_procs(servers, timeout=SECONDS_TO_END)
 
 
+class NotStarted(HoneError):
+    """No process could be had: the one that would have forked it has just died. The next call starts another."""
+
+    kind = "lost"
+
+
 class Child:
     """A process that runs `python -m pipeline` with the given arguments.
 
     Its standard input is a pipe of which this side holds the other end: words are told through it, and a child that was
-    started with `--watch-stdin` ends when it closes, however this process ended (see `pipeline.watchdog`).
+    started with `--watch-stdin` ends when it closes, however this process ended (see `pipeline.watchdog`), and with
+    `--lease-seconds` also when no word came for so long.
 
     Args:
         environment: Variables that are set in the child beside those of this process.
@@ -81,8 +77,13 @@ class Child:
         self._process = context.Process(
             target=_run_pipeline, args=(list(arguments), dict(environment), heard, str(output)), daemon=False
         )
-        self._process.start()
-        heard.close()
+        try:
+            self._process.start()
+        except (EOFError, ConnectionError) as error:
+            raise NotStarted("The process that jobs are forked from was killed.", "Run the job again.") from error
+        finally:
+            heard.close()
+        os.set_blocking(self._told.fileno(), False)  # a child that is stuck must not hold up whoever speaks to it
         self._seen = _process_of(self._process.pid)
 
     @property
@@ -95,10 +96,10 @@ class Child:
         self._process.join(seconds)
 
     def tell(self, word: str) -> bool:
-        """Send a line to its standard input; returns False where it has ended already."""
+        """Send a line to its standard input; returns False where it has ended already, or does not listen."""
         try:
             os.write(self._told.fileno(), f"{word}\n".encode())
-        except BrokenPipeError:
+        except OSError:
             return False
         return True
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from kombu.transport import filesystem
 
 from store.settings import settings
 
@@ -18,6 +19,16 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 WORK = "hone.work"
+
+
+class QueueOfFiles(filesystem.Transport):
+    """Kombu's queue of files; folders that somebody has removed are a lost connection, and come back with the next."""
+
+    connection_errors = (*filesystem.Transport.connection_errors, OSError)  # type: ignore[assignment]
+
+    def establish_connection(self) -> object:
+        _make_queue_folders()
+        return super().establish_connection()
 
 
 @lru_cache(maxsize=1)
@@ -36,19 +47,22 @@ def celery_app() -> Celery:
         event_queue_expires=60,
     )
     if not settings().broker_url:
-        app.conf.broker_transport_options = _queue_folders()
+        app.conf.broker_transport = "workers.queue:QueueOfFiles"
+        app.conf.broker_transport_options = _make_queue_folders()
     return app
 
 
 def wake() -> None:
     """Tell one worker that a job waits. When the broker is away, the sweeper tells it later."""
     try:
+        if not settings().broker_url:
+            _make_queue_folders()
         celery_app().send_task(WORK, retry=False)
     except (OperationalError, OSError) as error:
         log.warning("The queue could not be reached (%s); waiting jobs will be announced again.", error)
 
 
-def _queue_folders() -> dict[str, object]:
+def _make_queue_folders() -> dict[str, object]:
     folder = settings().queue_folder
     for part in ("messages", "control"):
         (folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,4 +1,4 @@
-"""The sweeper: gives jobs of silent workers back to the queue, and rings again for jobs that wait.
+"""The sweeper: gives jobs of silent workers back to the queue, with nothing left of them, and rings for jobs that wait.
 
 It runs in every worker and in the web process; any number of them do no harm to each other.
 """
@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store import attempts
 from store.database import writing
+from workers.leftovers import remove_leftovers
 from workers.queue import wake
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,9 @@ def _sweep_forever() -> None:
         try:
             with writing() as session:
                 num_waiting = attempts.sweep(session)
-        except SQLAlchemyError as error:
-            log.warning("The database did not answer; sweeping again in %.0f s: %s", PERIOD_SECONDS, error)
+            remove_leftovers()
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("Nothing could be swept; trying again in %.0f s: %s", PERIOD_SECONDS, error)
         else:
             if num_waiting:
                 wake()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -16,19 +17,19 @@ import pytest
 import yaml
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from store import attempts, database, jobs
 from store.curves import thin, width_for
 from store.database import reading, writing
+from store.fleet import beat
 from store.schema import Job, JobState, Metric
 from store.settings import settings
-from tests.integration.test_worker import ended, submit, text_rows, wait_for, worker_process
+from tests.real_jobs import TINY, ended, submit, text_rows, wait_for, worker_process
 from tests.servers import free_port, initdb, redis_server, start_postgres, start_redis
 from workers.queue import celery_app
 
 ROOT = Path(__file__).parents[2]
-
 pytestmark = pytest.mark.skipif(
     not (initdb and redis_server), reason="redis-server or PostgreSQL's initdb is not on this machine"
 )
@@ -76,6 +77,40 @@ def test_a_job_runs_over_redis_and_postgresql_after_its_first_worker_was_killed(
         steps = [step for step, _ in jobs.metrics(session, job_id)["loss"]]
     assert steps == sorted(set(steps))
     assert steps[-1] == 60
+
+
+def test_two_presses_of_one_button_at_the_same_moment_give_one_job(fleet: Path) -> None:
+    values = TINY | {"dataset": f"dataset:{text_rows(fleet)}"}
+
+    def press() -> int:
+        with writing() as session:
+            return jobs.submit(session, "pretrain", values, name="mine", idempotency_key="draw-1").id
+
+    with ThreadPoolExecutor() as pool:
+        with writing() as first:
+            job_id = jobs.submit(first, "pretrain", values, name="mine", idempotency_key="draw-1").id
+            second = pool.submit(press)
+            _wait_until_one_waits_for_a_lock()
+        assert second.result() == job_id
+
+
+def test_a_cancel_that_meets_a_claim_reaches_the_worker(fleet: Path) -> None:
+    job_id = submit(text_rows(fleet))
+
+    def cancel() -> None:
+        with writing() as session:
+            jobs.request_stop(session, job_id, "cancel")
+
+    with ThreadPoolExecutor() as pool:
+        with writing() as session:
+            beat(session, worker_id="w", name="worker", machine="box", devices=[{"id": "w/cpu-0"}])
+            claim = attempts.claim(session, worker_id="w", worker_name="worker", free={"w/cpu-0": "CPU"}, most_slots=1)
+            second = pool.submit(cancel)
+            _wait_until_one_waits_for_a_lock()
+        second.result()
+    assert claim is not None
+    with writing() as session:
+        assert attempts.renew(session, job_id, claim.epoch) == "cancel"
 
 
 def test_the_services_of_the_compose_file_work_together_as_plain_processes(
@@ -157,6 +192,11 @@ def _command(words: list[str]) -> list[str]:
     """A command of the image in this environment: its `hone` and `python`."""
     programs = {"hone": [sys.executable, "-m", "webapp.cli"], "python": [sys.executable]}
     return [*programs[words[0]], *words[1:]]
+
+
+def _wait_until_one_waits_for_a_lock() -> None:
+    with reading() as session:
+        _wait_until(lambda: session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) == 1)
 
 
 def _wait_until(is_so: Callable[[], bool], seconds: float = 120) -> None:
