@@ -110,6 +110,14 @@ def trainer_of(job_id: int) -> psutil.Process:
     raise AssertionError(f"no process trains job {job_id}")
 
 
+def lives(process: psutil.Process) -> bool:
+    """Whether it does anything still; whose parent was killed may lie dead for a moment until its end is noted."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def log_of(now: Job) -> str:
     with reading() as session:
         return "\n".join(entry.text for entry in jobs.log_lines(session, now.id))

@@ -35,7 +35,7 @@ def settle(setup: Setup) -> int:
     try:
         eventually(adds_up, "the accounts do not add up", SECONDS_TO_SETTLE)
     except AssertionError as error:
-        raise AssertionError("; ".join(faults)) from error
+        raise AssertionError("; ".join(faults) + f"\n{error}") from None
     return len(setup.job_ids)
 
 

@@ -18,7 +18,7 @@ from store import jobs
 from store.database import reading
 from store.schema import JobState, utc_now
 from tests.chaos.setups import LEASE_SECONDS, PATIENCE_SECONDS, NotHere, Setup, end, eventually, tail_of_log
-from tests.real_jobs import ended, has_checkpoint, job, log_of, outcomes, trainer_of, trains_in, worker_log
+from tests.real_jobs import ended, has_checkpoint, job, lives, log_of, outcomes, trainer_of, trains_in, worker_log
 from tests.servers import free_port
 
 OFTEN = {"checkpoint_every_minutes": 0.02}
@@ -32,10 +32,14 @@ def the_worker_is_killed(setup: Setup, chance: Random) -> float:
     trainer = trainer_of(job_id)
     setup.worker_of(job_id).kill()
     seconds = eventually(lambda: trains_in(job_id, epoch=2), "nobody went on with the job")
-    assert not trainer.is_running(), "the trainer outlived its worker"
+    assert not lives(trainer), "the trainer outlived its worker"
     done = setup.wait_for(job_id, ended)
     assert outcomes(done) == ["lost", "succeeded"]
     assert "Resuming from the checkpoint" in log_of(done)
+    with reading() as session:
+        steps = [step for step, _ in jobs.metrics(session, job_id)["loss"]]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == done.total_steps
     return seconds
 
 
@@ -61,7 +65,7 @@ def the_process_that_jobs_are_forked_from_is_killed(setup: Setup, chance: Random
     assert fork_server.ppid() == worker.pid
     fork_server.kill()
     seconds = eventually(lambda: trains_in(job_id, epoch=2), "nobody went on with the job")
-    assert not trainer.is_running(), "two processes did one job"
+    assert not lives(trainer), "two processes did one job"
     assert outcomes(setup.wait_for(job_id, ended))[1:] == ["succeeded"]
     return seconds
 
@@ -75,7 +79,7 @@ def the_supervisor_of_several_processes_is_killed(setup: Setup, chance: Random) 
     assert len(ranks) == 2
     supervisor.kill()
     seconds = eventually(lambda: trains_in(job_id, epoch=2), "nobody went on with the job")
-    assert not [rank for rank in ranks if rank.is_running()], "a process outlived its supervisor"
+    assert not any(map(lives, ranks)), "a process outlived its supervisor"
     done = setup.wait_for(job_id, ended)
     assert outcomes(done) == ["killed", "succeeded"]
     assert "Resuming from the checkpoint" in log_of(done)
@@ -104,7 +108,7 @@ def the_worker_is_cut_off_and_comes_back(setup: Setup, chance: Random) -> float:
     cut_off.send_signal(signal.SIGSTOP)
     try:
         seconds = eventually(lambda: trains_in(job_id, epoch=2), "nobody went on with the job")
-        assert not trainer.is_running(), "the trainer goes on beside another"
+        assert not lives(trainer), "the trainer goes on beside another"
     finally:
         cut_off.send_signal(signal.SIGCONT)
     assert outcomes(setup.wait_for(job_id, ended)) == ["lost", "succeeded"]
@@ -149,7 +153,7 @@ def the_web_process_is_killed(setup: Setup, chance: Random) -> float:
     job_id = setup.running_job()
     web = next(part for part in psutil.Process(up.pid).children() if "web" in part.cmdline())
     web.kill()
-    eventually(lambda: not web.is_running(), "the web process was not killed")
+    eventually(lambda: not lives(web), "the web process was not killed")
     seconds = eventually(lambda: answers(port), "the pages did not come back")
     assert outcomes(setup.wait_for(job_id, ended)) == ["succeeded"]
     up.send_signal(signal.SIGINT)
@@ -162,15 +166,3 @@ def answers(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}/", timeout=5).is_success
     except httpx.TransportError:
         return False
-
-
-DEATHS = (
-    the_worker_is_killed,
-    the_trainer_is_killed,
-    the_process_that_jobs_are_forked_from_is_killed,
-    the_supervisor_of_several_processes_is_killed,
-    the_worker_is_told_to_end,
-    the_worker_is_cut_off_and_comes_back,
-    the_clock_of_a_worker_is_an_hour_ahead,
-    the_web_process_is_killed,
-)

@@ -143,12 +143,3 @@ def model_with_nan(folder: Path) -> Path:
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, weights_file, metadata={"format": "pt"})
     return folder
-
-
-MISHAPS = (
-    the_job_asks_for_too_much_memory,
-    the_loss_is_not_a_number,
-    the_newest_checkpoint_is_truncated,
-    two_tabs_press_launch_at_once,
-    a_cancel_meets_the_end,
-)

@@ -122,12 +122,3 @@ def fill(file: Path) -> None:
             with suppress(OSError):
                 while True:
                     ballast.write(os.urandom(size))
-
-
-OUTAGES = (
-    the_broker_is_away_and_comes_back_empty,
-    the_broker_is_emptied_while_it_runs,
-    the_database_is_locked_for_ten_seconds,
-    the_database_is_away_for_longer_than_the_lease,
-    the_disk_is_full_while_a_job_saves,
-)

@@ -7,17 +7,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from tests.chaos import deaths, mishaps, outages
 from tests.chaos.accounts import settle
-from tests.chaos.deaths import DEATHS
-from tests.chaos.mishaps import MISHAPS
-from tests.chaos.outages import OUTAGES
 from tests.chaos.setups import NotHere, Setup
 from tests.chaos.storm import Storm, rage
 
 Scenario = Callable[[Setup, Random], float | None]
 """Makes a fault, checks what became of it, and returns the seconds to recover where there was something to wait for."""
 
-SCENARIOS: tuple[Scenario, ...] = (*DEATHS, *OUTAGES, *MISHAPS)
+SCENARIOS: tuple[Scenario, ...] = (
+    deaths.the_worker_is_killed,
+    deaths.the_worker_is_told_to_end,
+    deaths.the_worker_is_cut_off_and_comes_back,
+    deaths.the_trainer_is_killed,
+    deaths.the_process_that_jobs_are_forked_from_is_killed,
+    outages.the_broker_is_away_and_comes_back_empty,
+    outages.the_broker_is_emptied_while_it_runs,
+    outages.the_database_is_away_for_longer_than_the_lease,
+    outages.the_disk_is_full_while_a_job_saves,
+    mishaps.the_loss_is_not_a_number,
+    mishaps.the_newest_checkpoint_is_truncated,
+    mishaps.two_tabs_press_launch_at_once,
+    mishaps.a_cancel_meets_the_end,
+    outages.the_database_is_locked_for_ten_seconds,
+    deaths.the_supervisor_of_several_processes_is_killed,
+    mishaps.the_job_asks_for_too_much_memory,
+    deaths.the_clock_of_a_worker_is_an_hour_ahead,
+    deaths.the_web_process_is_killed,
+)
+"""In an order in which most find the workers that they need: a new one has libraries to load for seconds."""
 
 
 @dataclass(frozen=True)

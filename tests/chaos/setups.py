@@ -22,7 +22,7 @@ from store.database import reading, writing
 from store.first_start import FIRST_JOB_KEY
 from store.schema import ACTIVE_STATES, Attempt, Job, JobState, Model, Slot, utc_now
 from store.settings import settings
-from tests.real_jobs import TINY, ended, job, start_worker, text_rows, wait_for, worker_log
+from tests.real_jobs import TINY, ended, job, lives, start_worker, text_rows, wait_for, worker_log
 from tests.servers import PostgresServer, RedisServer
 from workers.queue import celery_app, wake
 
@@ -203,7 +203,7 @@ class Setup(ABC):
 
     def running_job(self, until: Callable[[Job], bool] = lambda now: now.step > 5, **values: Any) -> int:
         """A job that has come as far as `until`, and has not ended yet: where one was too short, a longer one."""
-        for max_steps in (1_000, 4_000, 16_000):
+        for max_steps in (500, 2_000, 8_000, 32_000):
             job_id = self.submit(max_steps=max_steps, **values)
             now = self.wait_for(job_id, lambda now: ended(now) or until(now))
             if not ended(now):
@@ -367,7 +367,6 @@ def _forget_settings() -> None:
 
 
 def _works_on(process: psutil.Process, home: Path) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get("HONE_HOME") == str(home)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return lives(process) and process.environ().get("HONE_HOME") == str(home)
+    return False

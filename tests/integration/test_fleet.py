@@ -23,9 +23,9 @@ from store import attempts, database, jobs
 from store.curves import thin, width_for
 from store.database import reading, writing
 from store.fleet import beat
-from store.schema import Job, JobState, Metric
+from store.schema import Job, Metric
 from store.settings import settings
-from tests.real_jobs import TINY, ended, submit, text_rows, wait_for, worker_process
+from tests.real_jobs import TINY, submit, text_rows
 from tests.servers import free_port, initdb, redis_server, start_postgres, start_redis
 from workers.queue import celery_app
 
@@ -61,22 +61,6 @@ def fleet(postgres: str, redis_address: str, tmp_path: Path, monkeypatch: pytest
     database.engine_for.cache_clear()
     settings.cache_clear()
     celery_app.cache_clear()
-
-
-def test_a_job_runs_over_redis_and_postgresql_after_its_first_worker_was_killed(fleet: Path) -> None:
-    text_id = text_rows(fleet)
-    job_id = submit(text_id, max_steps=60, checkpoint_every_minutes=0.02)
-    with worker_process() as first:
-        wait_for(job_id, lambda now: now.step > 3)
-        first.kill()
-    with worker_process():
-        done = wait_for(job_id, ended)
-    assert done.state == JobState.SUCCEEDED, done.error_message
-    assert [attempt.outcome for attempt in done.attempts] == ["lost", "succeeded"]
-    with reading() as session:
-        steps = [step for step, _ in jobs.metrics(session, job_id)["loss"]]
-    assert steps == sorted(set(steps))
-    assert steps[-1] == 60
 
 
 def test_two_presses_of_one_button_at_the_same_moment_give_one_job(fleet: Path) -> None:
