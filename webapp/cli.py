@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import logging
 import re
 import shutil
@@ -54,9 +55,9 @@ def web(options: argparse.Namespace) -> None:
     upgrade()
     remove_stale_uploads()
     start_sweeper()
-    uvicorn.run(
-        create_app(chosen), host=chosen.host, port=chosen.port, log_level="warning", timeout_graceful_shutdown=3
-    )
+    app = create_app(chosen)
+    gc.freeze()  # a full collection over the pages, which stay for ever, would stop every answer for a third of a second
+    uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning", timeout_graceful_shutdown=3)
 
 
 def worker(options: argparse.Namespace) -> None:
