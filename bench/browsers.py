@@ -24,7 +24,7 @@ import httpx
 import psutil
 
 STATUS_SECONDS = 5.0
-SECONDS_BETWEEN_ARRIVALS = 0.3
+SECONDS_BETWEEN_ARRIVALS = 0.5
 READY = "all browsers are there"
 
 

@@ -56,7 +56,7 @@ def web(options: argparse.Namespace) -> None:
     remove_stale_uploads()
     start_sweeper()
     app = create_app(chosen)
-    gc.freeze()  # a full collection over the pages, which stay for ever, would stop every answer for a third of a second
+    gc.freeze()  # the pages stay for ever: to look through them all would stop every answer for a third of a second
     uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning", timeout_graceful_shutdown=3)
 
 
