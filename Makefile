@@ -1,11 +1,12 @@
 # make up      install everything, start Hone and print its address
 # make test    install what the tests need and run them all
 # make tour    walk the whole product in a browser, from the first start to a model trained on votes
+# make chaos   kill, cut off and fill up whatever jobs run on, on both set-ups, and print what became of them
 # make check   format and lint, types, then the tests
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: up test tour check lint pictures bench clean .dev
+.PHONY: up test tour check lint chaos pictures bench clean .dev
 
 up:
 	@$(PYTHON) scripts/install.py
@@ -23,6 +24,9 @@ lint: .dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+chaos: .dev
+	@scripts/test_tools.sh >/dev/null; $(BIN)/python -m tests.chaos $(ARGUMENTS)
 
 pictures: .dev
 	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python scripts/pictures.py
