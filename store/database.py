@@ -11,18 +11,26 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from store.settings import settings
 
 BUSY_TIMEOUT_SECONDS = 10
 
+AWAY = (OperationalError, InternalError)
+"""What is raised while the database does not answer, or when it has given up waiting for this process."""
+
 
 @lru_cache(maxsize=4)
 def engine_for(address: str) -> Engine:
     """The engine of an address: SQLite tuned for a few writers and many readers, or PostgreSQL."""
     if not address.startswith("sqlite"):
-        return create_engine(address, pool_size=10, max_overflow=20, pool_pre_ping=True)
+        # Whoever is cut off within a transaction would keep a job's row locked, so that nobody could go on with it.
+        patience = f"-c idle_in_transaction_session_timeout={round(1000 * settings().lease_seconds)}"
+        return create_engine(
+            address, connect_args={"options": patience}, pool_size=10, max_overflow=20, pool_pre_ping=True
+        )
     engine = create_engine(address, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, pool_size=10, max_overflow=40)
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_sqlite_transaction)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,13 @@ def lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def trains(process: psutil.Process) -> bool:
+    """Whether a process is a job's: what it prints goes to the job's log."""
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return any(Path(file.path).name == "output.log" for file in process.open_files())
+    return False
 
 
 def log_of(now: Job) -> str:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError
 
 from pipeline.context import StopReason
 from pipeline.errors import DiskFull, HoneError, as_hone_error
@@ -24,7 +23,7 @@ from pipeline.model_folder import ModelManifest, read_manifest
 from pipeline.recipes import get_recipe
 from store import attempts, jobs
 from store.attempts import Claim, LostWorker, StaleAttempt
-from store.database import reading, writing
+from store.database import AWAY, reading, writing
 from store.settings import settings
 from workers.children import Child, NotStarted
 from workers.devices import Device, environment_of
@@ -70,7 +69,7 @@ class _Attempt:
         self.folder = job_folder / str(claim.epoch)
         self.checkpoints = job_folder / "checkpoints"
         self.out = settings().models_folder / f".making-{claim.job_id}-{claim.epoch}"
-        self.relay = _EventRelay(claim, self.folder / "events.jsonl")
+        self.relay = EventRelay(claim, self.folder / "events.jsonl")
         self.lease = _Lease(claim, self._vouch)
         self.child: Child | None = None
 
@@ -202,7 +201,7 @@ class _Attempt:
         while True:
             try:
                 return operation()
-            except OperationalError as error:
+            except AWAY as error:
                 self.lease.check()
                 log.warning("The database did not answer; trying again: %s", error)
                 time.sleep(BEAT_SECONDS)
@@ -252,7 +251,7 @@ class _Lease:
                 if not self._ended.is_set():
                     self._lost = str(error)
                 return
-            except OperationalError as error:
+            except AWAY as error:
                 log.warning("The lease of job %d was not renewed: %s", self.claim.job_id, error)
                 continue
             self._held_at = asked_at
@@ -260,7 +259,7 @@ class _Lease:
             self.stop_requested = self.stop_requested or wish
 
 
-class _EventRelay:
+class EventRelay:
     """Copies the lines of the child's event file into the database, in batches."""
 
     def __init__(self, claim: Claim, path: Path) -> None:
@@ -279,7 +278,7 @@ class _EventRelay:
         try:
             with writing() as session:
                 attempts.record_events(session, self.claim.job_id, self.claim.epoch, self._pending)
-        except OperationalError as error:
+        except AWAY as error:
             log.warning("Events of job %d wait for the database: %s", self.claim.job_id, error)
             return
         self._pending = []
@@ -303,7 +302,8 @@ class _EventRelay:
 
     def _take(self, line: bytes) -> None:
         try:
-            numbered = parse_line(line)
+            # A model may well say NUL, which PostgreSQL takes in no text.
+            numbered = parse_line(line.replace(rb"\u0000", rb"\ufffd"))
         except ValidationError as error:
             log.error("Job %d wrote a line that is no event: %s", self.claim.job_id, error)
             return

@@ -22,9 +22,12 @@ WORK = "hone.work"
 
 
 class QueueOfFiles(filesystem.Transport):
-    """Kombu's queue of files; folders that somebody has removed are a lost connection, and come back with the next."""
+    """Kombu's queue of files, for which a removed folder, or a message read while it is written, is a lost connection.
 
-    connection_errors = (*filesystem.Transport.connection_errors, OSError)  # type: ignore[assignment]
+    A worker makes a new one then, and the folders with it, where it would end otherwise.
+    """
+
+    connection_errors = (*filesystem.Transport.connection_errors, OSError, ValueError)  # type: ignore[assignment]
 
     def establish_connection(self) -> object:
         _make_queue_folders()

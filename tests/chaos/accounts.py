@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
 import psutil
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import selectinload
 
 from pipeline.model_folder import read_manifest, sha256_of_file
-from store.database import reading
-from store.schema import ACTIVE_STATES, Job, JobState, Model, Slot
+from store.database import reading, writing
+from store.schema import ACTIVE_STATES, Attempt, Job, JobState, Model, Slot, utc_now
 from store.settings import settings
-from tests.chaos.setups import Setup, eventually, trains
+from tests.chaos.setups import Setup
+from tests.chaos.watching import eventually
+from tests.real_jobs import trains
 
 SECONDS_TO_SETTLE = 30.0
 """A worker cleans up after it has written down how a job ended, and sweeps every few seconds."""
@@ -37,6 +40,24 @@ def settle(setup: Setup) -> int:
     except AssertionError as error:
         raise AssertionError("; ".join(faults) + f"\n{error}") from None
     return len(setup.job_ids)
+
+
+def clear_away(setup: Setup) -> None:
+    """End whatever a fault has left behind: processes, jobs and folders."""
+    setup.kill_everything()
+    with writing() as session:
+        session.execute(delete(Slot))
+        session.execute(
+            update(Job)
+            .where(Job.state.in_(ACTIVE_STATES))
+            .values(state=JobState.CANCELLED, lease_expires_at=None, worker_id=None, finished_at=utc_now())
+        )
+        session.execute(update(Job).values(stop_requested=None, lease_expires_at=None, worker_id=None))
+        session.execute(update(Attempt).where(Attempt.outcome.is_(None)).values(outcome="cleared away"))
+        folders = set(session.scalars(select(Model.folder)))
+    for folder in settings().models_folder.glob("*"):
+        if folder.name not in folders:
+            shutil.rmtree(folder)
 
 
 def faults_of_jobs(job_ids: Sequence[int]) -> list[str]:

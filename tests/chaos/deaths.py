@@ -17,7 +17,8 @@ import psutil
 from store import jobs
 from store.database import reading
 from store.schema import JobState, utc_now
-from tests.chaos.setups import LEASE_SECONDS, PATIENCE_SECONDS, NotHere, Setup, end, eventually, tail_of_log
+from tests.chaos.setups import LEASE_SECONDS, NotHere, Setup
+from tests.chaos.watching import PATIENCE_SECONDS, end, eventually, tail_of_log
 from tests.real_jobs import ended, has_checkpoint, job, lives, log_of, outcomes, trainer_of, trains_in, worker_log
 from tests.servers import free_port
 
@@ -105,7 +106,7 @@ def the_worker_is_cut_off_and_comes_back(setup: Setup, chance: Random) -> float:
     first, second = setup.workers(2)
     job_id = setup.running_job(**OFTEN)
     cut_off, trainer = setup.worker_of(job_id), trainer_of(job_id)
-    cut_off.send_signal(signal.SIGSTOP)
+    setup.freeze(cut_off)
     try:
         seconds = eventually(lambda: trains_in(job_id, epoch=2), "nobody went on with the job")
         assert not lives(trainer), "the trainer goes on beside another"

@@ -16,7 +16,8 @@ from store.database import writing
 from store.schema import JobState
 from store.settings import settings
 from tests.chaos.deaths import OFTEN
-from tests.chaos.setups import Setup, eventually
+from tests.chaos.setups import Setup
+from tests.chaos.watching import eventually
 from tests.real_jobs import add_rows, ended, log_of, outcomes, trains_in
 from tests.tiny_models import make_base
 

@@ -15,7 +15,8 @@ from store.database import BUSY_TIMEOUT_SECONDS, writing
 from store.schema import JobState
 from store.settings import settings
 from tests.chaos.deaths import OFTEN
-from tests.chaos.setups import LEASE_SECONDS, NotHere, Setup, eventually
+from tests.chaos.setups import LEASE_SECONDS, NotHere, Setup
+from tests.chaos.watching import eventually
 from tests.real_jobs import ended, has_checkpoint, job, log_of, outcomes, trains_in
 
 LONGER_THAN_A_LEASE = LEASE_SECONDS + BUSY_TIMEOUT_SECONDS + 3

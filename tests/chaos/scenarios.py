@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.chaos import deaths, mishaps, outages
-from tests.chaos.accounts import settle
+from tests.chaos.accounts import clear_away, settle
 from tests.chaos.setups import NotHere, Setup
 from tests.chaos.storm import Storm, rage
 
@@ -97,5 +97,5 @@ def _failed(fault: str, done: str, setup: Setup, error: Exception) -> Line:
     words = str(error).splitlines() or [type(error).__name__]
     details = "".join(traceback.format_exception(error))
     num_jobs = len(setup.job_ids)
-    setup.clear_away()
+    clear_away(setup)
     return Line(fault, setup.name, done, num_jobs, 0, None, f"FAILED: {words[0][:300]}", details)

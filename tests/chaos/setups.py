@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
 import psycopg
-from sqlalchemy import delete, select, update
 
 from store import database, fleet, jobs
 from store.database import reading, writing
 from store.first_start import FIRST_JOB_KEY
-from store.schema import ACTIVE_STATES, Attempt, Job, JobState, Model, Slot, utc_now
+from store.schema import Job
 from store.settings import settings
-from tests.real_jobs import TINY, ended, job, lives, start_worker, text_rows, wait_for, worker_log
+from tests.chaos.watching import PATIENCE_SECONDS, end, eventually, tail_of_log
+from tests.real_jobs import TINY, ended, job, lives, start_worker, text_rows, trains, wait_for, worker_log
 from tests.servers import PostgresServer, RedisServer
 from workers.queue import celery_app, wake
 
 LEASE_SECONDS = 5.0
-PATIENCE_SECONDS = 180.0
-"""How long a state may take to come: machines are slow at times, and nothing here is a measure of speed."""
 
 
 class NotHere(Exception):
@@ -54,6 +53,11 @@ class Setup(ABC):
 
     @contextmanager
     def opened(self) -> Iterator[Setup]:
+        """Start what it stands on; at the end its workers are told to end, and nothing of it may be left.
+
+        Raises:
+            AssertionError: if a process of it is.
+        """
         with ExitStack() as stack:
             servers = stack.enter_context(self._servers())
             own = {"HONE_HOME": str(self.home), "HONE_LEASE_SECONDS": str(LEASE_SECONDS)}
@@ -64,6 +68,8 @@ class Setup(ABC):
             worker_log().touch()
             stack.callback(self.kill_everything)
             yield self
+            self.workers(0)
+            eventually(lambda: not self.processes(), "processes are left when every worker has ended")
 
     def _skip_first_start(self) -> None:
         """Let `hone up` find its first start done: training Hone's first model would take a minute."""
@@ -75,7 +81,7 @@ class Setup(ABC):
     # ------------------------------------------------------------------------------------------------- its parts
 
     @abstractmethod
-    def _servers(self) -> Any:
+    def _servers(self) -> AbstractContextManager[dict[str, str]]:
         """As a context: start the servers that it stands on; gives the variables that name them."""
 
     @abstractmethod
@@ -91,11 +97,11 @@ class Setup(ABC):
         """Remove everything from the broker while it runs."""
 
     @abstractmethod
-    def lock_database(self) -> Any:
+    def lock_database(self) -> AbstractContextManager[None]:
         """As a context: nobody else can write."""
 
     @abstractmethod
-    def without_database(self) -> Any:
+    def without_database(self) -> AbstractContextManager[None]:
         """As a context: the database cannot be used at all."""
 
     # ---------------------------------------------------------------------------------------------- its processes
@@ -138,6 +144,10 @@ class Setup(ABC):
         name = job(job_id).attempts[-1].worker_name
         return next(process for process, _ in self._workers if name.endswith(f"-{process.pid}"))
 
+    def freeze(self, process: subprocess.Popen[bytes]) -> None:
+        """Let it do nothing until it gets SIGCONT."""
+        process.send_signal(signal.SIGSTOP)
+
     def processes(self) -> list[psutil.Process]:
         """Every living process that works on its data folder, whoever started it."""
         return [process for process in psutil.process_iter() if _works_on(process, self.home)]
@@ -150,23 +160,6 @@ class Setup(ABC):
     def trainers(self) -> list[psutil.Process]:
         """The processes that do a job now."""
         return [process for process in self.started_processes() if trains(process)]
-
-    def clear_away(self) -> None:
-        """End whatever a fault has left behind: processes, jobs and folders."""
-        self.kill_everything()
-        with writing() as session:
-            session.execute(delete(Slot))
-            session.execute(
-                update(Job)
-                .where(Job.state.in_(ACTIVE_STATES))
-                .values(state=JobState.CANCELLED, lease_expires_at=None, worker_id=None, finished_at=utc_now())
-            )
-            session.execute(update(Job).values(stop_requested=None, lease_expires_at=None, worker_id=None))
-            session.execute(update(Attempt).where(Attempt.outcome.is_(None)).values(outcome="cleared away"))
-            folders = set(session.scalars(select(Model.folder)))
-        for folder in settings().models_folder.glob("*"):
-            if folder.name not in folders:
-                shutil.rmtree(folder)
 
     def kill_everything(self) -> None:
         for process in self.processes():
@@ -243,6 +236,23 @@ class Embedded(Setup):
         for file in settings().queue_folder.glob("*/*"):
             file.unlink(missing_ok=True)
 
+    def freeze(self, process: subprocess.Popen[bytes]) -> None:
+        """Between two transactions: within one, it would keep everybody from SQLite's file until it goes on."""
+        super().freeze(process)
+        while not self._can_be_written():
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+            super().freeze(process)
+
+    def _can_be_written(self) -> bool:
+        with closing(sqlite3.connect(self.home / "hone.db", isolation_level=None, timeout=1)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            connection.execute("ROLLBACK")
+            return True
+
     @contextmanager
     def lock_database(self) -> Iterator[None]:
         connection = sqlite3.connect(self.home / "hone.db", isolation_level=None, timeout=PATIENCE_SECONDS)
@@ -253,7 +263,7 @@ class Embedded(Setup):
             connection.execute("ROLLBACK")
             connection.close()
 
-    def without_database(self) -> Any:
+    def without_database(self) -> AbstractContextManager[None]:
         """A file cannot be stopped: it is locked, and nobody can write."""
         return self.lock_database()
 
@@ -302,44 +312,6 @@ class Fleet(Setup):
 
 
 SETUPS: tuple[type[Setup], ...] = (Embedded, Fleet)
-
-
-def eventually(is_so: Callable[[], bool], otherwise: str, seconds: float = PATIENCE_SECONDS) -> float:
-    """Wait until it is so; returns how long that took.
-
-    Raises:
-        AssertionError: with `otherwise`, if it never is.
-    """
-    began_at = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - began_at < seconds, f"{otherwise}\n{tail_of_log()}"
-        time.sleep(0.05)
-    return time.monotonic() - began_at
-
-
-def end(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Tell them to end, all at once, and insist on it after a while."""
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        try:
-            process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
-
-
-def trains(process: psutil.Process) -> bool:
-    """Whether a process is a job's: what it prints goes to the job's log."""
-    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        return any(Path(file.path).name == "output.log" for file in process.open_files())
-    return False
-
-
-def tail_of_log(num_lines: int = 60) -> str:
-    return "\n".join(worker_log().read_text(errors="replace").splitlines()[-num_lines:])
 
 
 @contextmanager

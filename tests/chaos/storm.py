@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 
 from store.database import reading
 from store.schema import ACTIVE_STATES, Job
-from tests.chaos.setups import PATIENCE_SECONDS, Setup, tail_of_log
+from tests.chaos.setups import Setup
+from tests.chaos.watching import PATIENCE_SECONDS, tail_of_log
 from tests.real_jobs import job
 
 DROPPED, DOUBLED = 0.2, 0.25

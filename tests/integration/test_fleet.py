@@ -18,15 +18,19 @@ import yaml
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import insert, text
+from sqlalchemy.orm import Session
 
+from pipeline.events import Sample
+from pipeline.reporting import EventFile
 from store import attempts, database, jobs
 from store.curves import thin, width_for
 from store.database import reading, writing
 from store.fleet import beat
-from store.schema import Job, Metric
+from store.schema import Job, JobState, Metric
 from store.settings import settings
 from tests.real_jobs import TINY, submit, text_rows
 from tests.servers import free_port, initdb, redis_server, start_postgres, start_redis
+from workers.attempt import EventRelay
 from workers.queue import celery_app
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +99,38 @@ def test_a_cancel_that_meets_a_claim_reaches_the_worker(fleet: Path) -> None:
     assert claim is not None
     with writing() as session:
         assert attempts.renew(session, job_id, claim.epoch) == "cancel"
+
+
+def test_a_job_is_swept_from_a_worker_that_was_cut_off_within_a_transaction(fleet: Path) -> None:
+    job_id = submit(text_rows(fleet))
+    with writing() as session:
+        beat(session, worker_id="w", name="worker", machine="box", devices=[{"id": "w/cpu-0"}])
+        claim = attempts.claim(session, worker_id="w", worker_name="worker", free={"w/cpu-0": "CPU"}, most_slots=1)
+    assert claim is not None
+
+    def is_swept() -> bool:
+        with writing() as session:
+            attempts.sweep(session)
+            return jobs.get_job(session, job_id).state == JobState.QUEUED
+
+    with Session(database.engine()) as cut_off:
+        attempts.renew(cut_off, job_id, claim.epoch)
+        _wait_until(is_swept)
+        with pytest.raises(database.AWAY):
+            cut_off.commit()
+
+
+def test_what_a_model_says_is_kept_even_with_a_character_that_postgresql_refuses(fleet: Path) -> None:
+    job_id = submit(text_rows(fleet))
+    with writing() as session:
+        beat(session, worker_id="w", name="worker", machine="box", devices=[{"id": "w/cpu-0"}])
+        claim = attempts.claim(session, worker_id="w", worker_name="worker", free={"w/cpu-0": "CPU"}, most_slots=1)
+    assert claim is not None
+    with EventFile(fleet / "events.jsonl") as report:
+        report(Sample(step=1, prompt="Say nothing.", text="a\0b"))
+    EventRelay(claim, fleet / "events.jsonl").relay()
+    with reading() as session:
+        assert [sample.text for sample in jobs.samples(session, job_id)] == ["a\ufffdb"]
 
 
 def test_the_services_of_the_compose_file_work_together_as_plain_processes(

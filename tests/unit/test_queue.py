@@ -1,9 +1,9 @@
-"""The bell: a queue of files rings again after somebody has removed its folder."""
+"""The bell: a queue of files rings again after its folder was removed, or a message was read half written."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,17 @@ def test_a_call_makes_the_folder_again(queue_folder: Path) -> None:
     assert num_messages(queue_folder) == 1
 
 
-def test_to_a_listener_a_removed_folder_is_a_lost_connection_that_can_be_made_again(queue_folder: Path) -> None:
+def write_half_a_message(queue_folder: Path) -> None:
+    (queue_folder / "messages" / "1_a.hone.msg").touch()
+
+
+@pytest.mark.parametrize("fault", [shutil.rmtree, write_half_a_message])
+def test_what_a_listener_cannot_read_is_a_lost_connection_that_can_be_made_again(
+    queue_folder: Path, fault: Callable[[Path], None]
+) -> None:
     with celery_app().connection_for_read() as connection:
         listener = connection.SimpleQueue("hone")
-        shutil.rmtree(queue_folder)
+        fault(queue_folder)
         with pytest.raises(connection.connection_errors):
             listener.get(timeout=1)
     with celery_app().connection_for_read() as connection:
