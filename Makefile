@@ -28,9 +28,6 @@ lint: .dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-chaos: .dev
-	@scripts/test_tools.sh >/dev/null; $(BIN)/python -m tests.chaos $(ARGUMENTS)
-
 pictures: .dev
 	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python scripts/pictures.py
 
