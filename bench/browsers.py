@@ -24,7 +24,7 @@ import httpx
 import psutil
 
 STATUS_SECONDS = 5.0
-SECONDS_BETWEEN_ARRIVALS = 0.3
+SECONDS_BETWEEN_ARRIVALS = 0.5
 READY = "all browsers are there"
 
 
@@ -92,7 +92,9 @@ class _Log:
 
 class _Browser:
     def __init__(self, address: str, path: str, log: _Log) -> None:
-        self.client = httpx.AsyncClient(base_url=address, verify=False, timeout=60)
+        # The server closes a connection that has been idle for 5 s; a browser would try again, here it is left before.
+        limits = httpx.Limits(keepalive_expiry=4)
+        self.client = httpx.AsyncClient(base_url=address, verify=False, timeout=60, limits=limits)
         self.path = path
         self.query = urlsplit(path).query
         self.log = log

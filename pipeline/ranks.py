@@ -47,7 +47,6 @@ class LostRank(Exception):
     def follow(self) -> NoReturn:
         """End this process as the rank ended, so that whoever started the job sees what became of it."""
         if self._exit_code < 0:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), -self._exit_code)
         os._exit(self._exit_code or 1)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
@@ -24,8 +26,10 @@ from store.settings import Settings
 from webapp import theme, uploads
 from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
+from webapp.shared import Shared
 from webapp.shell import BarStatus, Page, bar, bar_status, document_head, own_styles
 
+SECONDS_BETWEEN_LOOKS = 0.02
 PAGES: tuple[str, ...] = (
     "overview", "data", "dataset", "train", "jobs", "job", "workers", "models", "model", "playground", "arena",
 )  # fmt: skip
@@ -61,7 +65,10 @@ def mount_pages(app: FastAPI, pages: Sequence[Page]) -> None:
     for page in others:
         with blocks.route(page.title, page.path):
             _draw(page)
+    _keep_signatures(blocks)
     blocks.queue(default_concurrency_limit=16)
+    # Gradio looks for work a thousand times a second, which keeps an idle machine busy.
+    blocks._queue.sleep_when_free = SECONDS_BETWEEN_LOOKS
     # Gradio lets file-valued inputs name any file of the server until it believes to be launched.
     blocks.has_launched = True
     with warnings.catch_warnings():
@@ -83,6 +90,15 @@ def mount_pages(app: FastAPI, pages: Sequence[Page]) -> None:
 def _draw(page: Page) -> None:
     gr.Navbar(visible=False)
     page.build()
+
+
+def _keep_signatures(blocks: gr.Blocks) -> None:
+    """Let Python work out only once how each kind of component is made (PEP 362).
+
+    Gradio asks for it for every component of every page whenever somebody opens one, which was two fifths of that time.
+    """
+    for kind in {type(block) for block in blocks.blocks.values()}:
+        kind.__init__.__signature__ = inspect.signature(kind.__init__)  # type: ignore[attr-defined]
 
 
 # ------------------------------------------------------------------------------------------------------ the frame
@@ -146,6 +162,15 @@ def frame(document: str, page: Page, navigation: str) -> str:
 
 
 def read_status() -> BarStatus:
+    return _status().get("bar", lambda before: _read_status())
+
+
+@lru_cache(maxsize=1)
+def _status() -> Shared[BarStatus]:
+    return Shared()
+
+
+def _read_status() -> BarStatus:
     with reading() as session:
         workers = fleet.live_workers(session)
         counts = jobs.count_by_state(session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import logging
 import re
 import shutil
@@ -58,9 +59,9 @@ def web(options: argparse.Namespace) -> None:
         wake()
     remove_stale_uploads()
     start_sweeper()
-    uvicorn.run(
-        create_app(chosen), host=chosen.host, port=chosen.port, log_level="warning", timeout_graceful_shutdown=3
-    )
+    app = create_app(chosen)
+    gc.freeze()  # the pages stay for ever: to look through them all would stop every answer for a third of a second
+    uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning", timeout_graceful_shutdown=3)
 
 
 def worker(options: argparse.Namespace) -> None:

@@ -24,20 +24,8 @@ from pipeline.errors import HoneError
 from pipeline.watchdog import kill_descendants
 from store.settings import settings
 
-PRELOADED = (
-    "torch",
-    "torch.optim.adamw",
-    "accelerate",
-    "datasets",
-    "peft",
-    "transformers.trainer",
-    "transformers.models.llama.modeling_llama",
-    "transformers.models.auto.modeling_auto",
-    "trl.trainer.sft_trainer",
-    "trl.trainer.dpo_trainer",
-    "pipeline.__main__",
-)
-"""What the fork server imports before its first fork; it must start no thread and ask for no GPU."""
+PRELOADED = "workers.preloaded"
+"""What the fork server imports before its first fork."""
 
 SECONDS_TO_END = 5.0
 
@@ -52,7 +40,7 @@ def warm_up(*, after_seconds: float = 0) -> None:
         # The fork server imports the libraries before it knows of a job, in the environment of this process.
         quieten_libraries()
         os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # is there a GPU? asked without initialising CUDA
-        multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
+        multiprocessing.get_context("forkserver").set_forkserver_preload([PRELOADED])
         timer = threading.Timer(after_seconds, forkserver.ensure_running)
         timer.daemon = True
         timer.start()

@@ -12,7 +12,7 @@ from pipeline.training.rows import read_rows, split_rows
 from pipeline.training.settings import EpochsByRows, FineTuneSpec
 
 if TYPE_CHECKING:
-    from pipeline.training.preferences import Pair
+    from pipeline.training.preferences import Pair, PairScores
 
 NUM_SAMPLES, SAMPLE_TOKENS = 2, 64
 LEARNING_RATE_SCALE = 0.25
@@ -86,10 +86,12 @@ def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
     )
     context.log(f"{len(pairs):,} pairs to train on, {len(held_out_pairs):,} held out.")
 
-    context.phase("Measuring the parent")
     scoring = {"pad_id": tokenizer.pad_token_id, "batch_size": spec.batch_size}
-    before = score_pairs(model, held_out_pairs, **scoring) if held_out_pairs else None
-    raise_if_stopped(context)
+    before = None
+    if held_out_pairs and spec.sharding == "none":
+        context.phase("Measuring the parent")
+        before = score_pairs(model, held_out_pairs, **scoring)
+        raise_if_stopped(context)
 
     trainer = _trainer_of_pairs()(
         model=model,
@@ -119,9 +121,11 @@ def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
     )
 
     summary: dict[str, Any] = {}
-    if before is not None:
+    if held_out_pairs:
         context.phase("Measuring the result")
         after = score_pairs(model, held_out_pairs, **scoring)
+        if before is None:  # a model to be split was in main memory before; now its parent is on the GPUs too
+            before = _score_the_reference(trainer, held_out_pairs, **scoring)
         summary = {
             "held_out_pairs": len(held_out_pairs),
             "parent_prefers_chosen": before.prefers_chosen,
@@ -152,6 +156,18 @@ def _trainer_of_pairs() -> Any:
             return dataset
 
     return TrainerOfPairs
+
+
+def _score_the_reference(trainer: Any, pairs: list[Pair], **scoring: int) -> PairScores:
+    """Score the parent as the trainer keeps it: a model of its own, or an adapter beside the one that learned."""
+    from trl.trainer.utils import use_adapter
+
+    from pipeline.training.preferences import score_pairs
+
+    if trainer.ref_model is not None:
+        return score_pairs(trainer.ref_model, pairs, **scoring)
+    with use_adapter(trainer.model, adapter_name="ref"):
+        return score_pairs(trainer.model, pairs, **scoring)
 
 
 def _as_dataset(pairs: list[Pair]) -> Any:

@@ -84,6 +84,8 @@ def make_trainee(spec: FineTuneSpec, context: Context) -> Trainee:
         SpecFaults: if the method, the length or the adapter's layers do not fit the model.
     """
     found = resolve_model(spec.model)
+    if spec.sharding == "fsdp" and is_quantized(found):
+        raise SpecFaults([Fault("sharding", "fsdp does not split the weights of a quantized model; choose none")])
     tokenizer = load_tokenizer(spec.model)
     if method_for(spec, found) == "full":
         model, base = _whole(spec, found), None

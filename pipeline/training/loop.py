@@ -90,15 +90,10 @@ def training_arguments(
         weight_decay=spec.weight_decay,
         max_grad_norm=spec.max_gradient_norm,
         bf16=uses_bfloat16(spec),
-        gradient_checkpointing=spec.gradient_checkpointing and not is_split,
+        # By the model itself also where it is split: FSDP's own renames the layers, and an adapter is saved by name.
+        gradient_checkpointing=spec.gradient_checkpointing,
         fsdp=is_split,  # type: ignore[arg-type]
-        fsdp_config={
-            "version": 2,
-            "state_dict_type": "SHARDED_STATE_DICT",
-            "activation_checkpointing": spec.gradient_checkpointing,
-        }
-        if is_split
-        else None,
+        fsdp_config={"version": 2, "state_dict_type": "SHARDED_STATE_DICT"} if is_split else None,
         ddp_backend="gloo" if context.group.size > 1 and device_name() == "cpu" else None,
         ddp_find_unused_parameters=False,  # a causal model trains all that it is said to train
         seed=spec.seed,

@@ -17,15 +17,16 @@ import pytest
 import yaml
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from pipeline.events import Sample
 from pipeline.reporting import EventFile
 from store import attempts, database, jobs
+from store.curves import thin, width_for
 from store.database import reading, writing
 from store.fleet import beat
-from store.schema import JobState
+from store.schema import Job, JobState, Metric
 from store.settings import settings
 from tests.real_jobs import TINY, submit, text_rows
 from tests.servers import free_port, initdb, redis_server, start_postgres, start_redis
@@ -161,6 +162,19 @@ def test_the_services_of_the_compose_file_work_together_as_plain_processes(
         assert inference.get("/v1/models").status_code == 401
         health = _command(services["worker-cpu"]["healthcheck"]["test"][1:])
         _wait_until(lambda: subprocess.run(health, env=os.environ | environment, check=False).returncode == 0)
+
+
+def test_a_long_curve_is_thinned_in_postgresql_as_in_python(fleet: Path) -> None:
+    first, second = ([(step, step * seed % 1009 / 7) for step in range(1, 4001)] for seed in (7919, 6007))
+    attempts_of_it = [(1, first[:3000]), (2, second[2500:])]
+    with writing() as session:
+        session.add(Job(id=7, name="long", recipe="sft", spec={}, epoch=2))
+        session.flush()
+        for epoch, points in attempts_of_it:
+            place = {"job_id": 7, "name": "loss", "epoch": epoch}
+            session.execute(insert(Metric), [place | {"step": step, "value": value} for step, value in points])
+    with reading() as session:
+        assert jobs.metrics(session, 7) == {"loss": thin(first[:2500] + second[2500:], width_for(4000))}
 
 
 def test_the_schema_goes_up_and_down_on_postgresql(fleet: Path) -> None:

@@ -84,11 +84,9 @@ class Job:
 
     def __init__(self, folder: Path, recipe: str, *, name: str = "job", **values: Any) -> None:
         self.folder = folder / name
-        self.folder.mkdir(parents=True)
         self.out, self.checkpoints = self.folder / "out", folder / "checkpoints"
         self.log = self.folder / "output.log"
-        written = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
-        (self.folder / "spec.json").write_text(json.dumps({"recipe": recipe} | written), encoding="utf-8")
+        write_spec(self.folder, recipe=recipe, **values)
         arguments = ["run", str(self.folder / "spec.json"), "--watch-stdin", "--out", str(self.out)]
         arguments += ["--checkpoints", str(self.checkpoints), "--events", str(self.folder / "events")]
         self.child = Child(arguments, environment={"CUDA_VISIBLE_DEVICES": ""}, output=self.log)
@@ -141,6 +139,12 @@ class Job:
         return supervisor, supervisor.children()
 
 
+def write_spec(folder: Path, **values: Any) -> None:
+    folder.mkdir(parents=True)
+    written = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    (folder / "spec.json").write_text(json.dumps(written), encoding="utf-8")
+
+
 def trains(events: list[Event]) -> bool:
     return any(isinstance(event, Metrics) for event in events)
 
@@ -179,9 +183,10 @@ def test_two_processes_fine_tune_as_one_does_and_measure_the_same(
     # 40 rows less 4 held out are 18 batches of 2, or 9 of 2 for each of two processes.
     kind = {"sft": "instruction", "dpo": "preference"}[recipe]
     shared = {"model": base, "dataset": rows[kind], "method": method, "num_epochs": 1, "batch_size": 2}
-    one = Job(tmp_path / "one", recipe, gradient_accumulation=2, held_out_share=0.1, **shared)
+    shared |= {"held_out_share": 0.1, "evaluations": 1}
+    one = Job(tmp_path / "one", recipe, gradient_accumulation=2, **shared)
     assert one.ended_with(0)
-    two = Job(tmp_path / "two", recipe, num_processes=2, held_out_share=0.1, **shared)
+    two = Job(tmp_path / "two", recipe, num_processes=2, **shared)
     assert two.ended_with(0)
     assert greatest_difference(two.out, one.out) < 1e-5
     assert two.measured == pytest.approx(one.measured, rel=1e-3)  # means over batches, which differ
@@ -192,7 +197,7 @@ def test_a_pause_stops_all_after_one_whole_checkpoint_and_they_go_on_as_if_never
 ) -> None:
     # Dropout draws from the random state of each process, which the checkpoint must hold.
     settings = {"model": base, "dataset": rows["instruction"], "method": "lora", "lora_dropout": 0.1, "packing": False}
-    settings |= {"num_processes": 2, "batch_size": 1, "gradient_accumulation": 2, "max_steps": 40, "evaluations": 1}
+    settings |= {"num_processes": 2, "batch_size": 1, "gradient_accumulation": 2, "max_steps": 40, "evaluations": 0}
     whole = Job(tmp_path, "sft", name="whole", **settings)
     assert whole.ended_with(0)
 
@@ -279,16 +284,22 @@ def test_more_than_memory_holds_is_not_tried_on_a_machine_without_gpus(rows: dic
     assert job.failure.message.startswith("sharding: fsdp splits a model between GPUs")
 
 
-def test_a_model_that_was_split_is_saved_whole_and_goes_on_from_its_checkpoint(
+def test_a_split_model_and_an_adapter_on_one_are_saved_whole_and_go_on_from_their_checkpoint(
     rows: dict[str, Path], base: Path, tmp_path: Path
 ) -> None:
-    values = {"dataset": str(rows["text"]), "batch_size": 2, "num_processes": 2, "sharding": "fsdp", "max_steps": 8}
-    values |= {"checkpoint_every_minutes": 1e-6, "evaluations": 1}
-    spec = tmp_path / "spec.json"
-    spec.write_text(json.dumps({"recipe": "pretrain"} | SMALL | values), encoding="utf-8")
-    command = [sys.executable, "-m", "tests.sharding_on_cpu", str(spec), str(tmp_path)]
+    lora = {"model": base, "dataset": rows["instruction"], "method": "lora", "max_steps": 4, "packing": False}
+    lora |= {"evaluations": 0}
+    alone = Job(tmp_path / "alone", "sft", batch_size=2, gradient_accumulation=2, **lora)
+    assert alone.ended_with(0)
+
+    sharded = {"batch_size": 2, "num_processes": 2, "sharding": "fsdp", "checkpoint_every_minutes": 1e-6}
+    pretrain = SMALL | {"recipe": "pretrain", "dataset": rows["text"], "max_steps": 8, "evaluations": 1}
+    write_spec(tmp_path / "pretrain", **pretrain, **sharded)
+    write_spec(tmp_path / "lora", recipe="sft", gradient_checkpointing=True, **lora, **sharded)
+    command = [sys.executable, "-m", "tests.sharding_on_cpu", str(tmp_path / "pretrain"), str(tmp_path / "lora")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Resuming from the checkpoint of step 7" in done.stdout
-    assert greatest_difference(tmp_path / "whole", base) < 2e-6
-    assert greatest_difference(tmp_path / "resumed", tmp_path / "whole") == 0
+    for job, last, of_one in (("pretrain", 8, base), ("lora", 4, alone.out)):
+        assert f"Resuming from the checkpoint of step {last - 1}" in done.stdout
+        assert greatest_difference(tmp_path / job / "whole", of_one) < 1e-5
+        assert greatest_difference(tmp_path / job / "resumed", tmp_path / job / "whole") == 0

@@ -14,7 +14,7 @@ from store import jobs, steering
 from store.database import reading, writing
 from store.schema import ACTIVE_STATES, Job, JobState
 from webapp.forms import to_yaml
-from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, query_id
+from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, on_tick, query_id
 from webapp.shown_jobs import MOST_LOG_LINES, show_job
 from webapp.views_jobs import job_header, job_side, log_view
 from workers import queue
@@ -28,10 +28,9 @@ def build() -> None:
     job_id = gr.State(None)
     drawn_at = gr.State("")
     """What the curves were drawn from: they are drawn anew only when that has changed."""
-    offered = gr.Textbox(visible="hidden", label="Offered")
+    offered = gr.Textbox(visible="hidden", label="What can be done")
     """Which buttons stand there, and whether there is anything to follow: they are set anew only when that has changed,
-    because each costs Gradio as much as all that a look at a running job draws. It is a field, since the change of a
-    `gr.State` is not heard of without Gradio's queue."""
+    because each costs Gradio as much as a curve. It is a field because Gradio does not hear the change of a state."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
     header = html(min_height=80)
     notice = html(visible=False)
@@ -59,7 +58,7 @@ def build() -> None:
     rest = [*buttons.values(), spec, timer]
     whole = [*live, *rest]
     on_load(_open, outputs=[workspace, job_id, *whole])
-    timer.tick(_follow, inputs=[job_id, drawn_at, search, follow], outputs=live, **_QUIET)
+    on_tick(timer, _follow, inputs=[job_id, drawn_at, search, follow], outputs=live)
     offered.change(_offer, inputs=[job_id], outputs=rest, **_QUIET)
     search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
     for name, button in buttons.items():
@@ -113,7 +112,7 @@ def _follow(job_id: int, drawn_at: str, search: str, following: bool) -> list[An
         (_read_log(job_id, search) if search.strip() else shown.log) if has_news and following else gr.skip(),
         shown.samples if has_news else gr.skip(),
         job_side(job),
-        f"{', '.join(sorted(_buttons_of(job)))} of a job that is {job.state}",
+        f"{job.state}: {', '.join(sorted(_buttons_of(job)))}",
     ]
 
 

@@ -17,7 +17,7 @@ from store.schema import ACTIVE_STATES, JobState
 from webapp.commands import command_box, read_command
 from webapp.people import current_person
 from webapp.shared import Shared
-from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_value
+from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, on_tick, page_header, query_value
 from webapp.views_jobs import jobs_table, pager, paused_notice
 from workers import queue
 
@@ -54,8 +54,9 @@ def build() -> None:
     table = html(min_height=320)
     command = command_box()
     offset = gr.State(0)
-    stand = gr.Textbox(visible="hidden", label="Stand")
-    """Of `_STANDS`: what the buttons and the timer follow from."""
+    stand = gr.Textbox(visible="hidden", label="The queue")
+    """Whether any job may still change, and whether the queue is paused: the buttons and the timer are set anew only
+    when that has changed. It is a field because Gradio does not hear the change of a state."""
     timer = gr.Timer(LIVE_SECONDS, active=False)
 
     filters = [search, state, recipe]
@@ -63,7 +64,7 @@ def build() -> None:
     live = [table, stand, *steering_parts]
     on_load(_open, outputs=[*filters, offset, notice, *live])
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    timer.tick(_follow, inputs=[*filters, offset], outputs=[table, stand], **quiet)
+    on_tick(timer, _follow, inputs=[*filters, offset], outputs=[table, stand])
     stand.change(_offer, inputs=[stand], outputs=steering_parts, **quiet)
     command.change(_move, inputs=[command, *filters, offset], outputs=[notice, *live], **quiet)
     for button, act in ((pause, _pause), (resume, _resume)):
@@ -94,16 +95,12 @@ def _refresh(search: str, state: str, recipe: str, offset: int) -> list[Any]:
 
 
 def _follow(search: str, state: str, recipe: str, offset: int) -> tuple[str, str]:
-    """The table and the stand as they are now; read and drawn once for all who look."""
+    """The table as it is now, and how the queue stands; read and drawn once for all who look at the same page of it."""
     return _tables().get((search, state, recipe, offset), lambda before: _draw(search, state, recipe, offset))
 
 
-_STANDS = {"live": (True, False), "live, paused": (True, True), "still": (False, False), "still, paused": (False, True)}
-"""Whether any job may still change, and whether the queue is paused."""
-
-
 def _offer(stand: str) -> list[Any]:
-    is_live, is_paused = _STANDS[stand]
+    is_live, is_paused = "live" in stand, "paused" in stand
     return [gr.Button(visible=is_live and not is_paused), gr.Button(visible=is_paused), gr.Timer(active=is_live)]
 
 
@@ -115,9 +112,14 @@ def _tables() -> Shared[tuple[str, str]]:
 def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, str]:
     with reading() as session:
         found, total = jobs.list_jobs(
-            session, states=_STATES[state], recipe=recipe or None, search=search, limit=ROWS_A_PAGE, offset=offset
+            session,
+            states=_STATES.get(state, ()),
+            recipe=recipe or None,
+            search=search,
+            limit=ROWS_A_PAGE,
+            offset=offset,
         )
-        is_so = jobs.has_active(session), waiting.queue_state(session).is_paused
+        is_live, is_paused = jobs.has_active(session), waiting.queue_state(session).is_paused
     query = {name: value for name, value in (("search", search), ("state", state), ("recipe", recipe)) if value}
     if found:
         drawn = f'<div class="h-stack">{jobs_table(found)}{pager(total, offset, ROWS_A_PAGE, query)}</div>'
@@ -127,7 +129,7 @@ def _draw(search: str, state: str, recipe: str, offset: int) -> tuple[str, str]:
         drawn = empty_state(
             "Nothing has run yet. A job trains, aligns or quantizes a model.", link_button("New job", "/train")
         )
-    return drawn, next(stand for stand, meaning in _STANDS.items() if meaning == is_so)
+    return drawn, f"{'live' if is_live else 'done'}, {'paused' if is_paused else 'open'}"
 
 
 def _move(told: str, search: str, state: str, recipe: str, offset: int) -> list[Any]:
