@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from tests.servers import initdb, redis_server
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the servers are to end with it
     seed = options.seed if options.seed is not None else time.time_ns() % 1_000_000
     print(f"Seed {seed}; the same faults in the same order: make chaos ARGUMENTS='--seed {seed}'\n\n{HEAD}", flush=True)
     began_at = time.monotonic()
