@@ -34,6 +34,7 @@ pictures: .dev
 bench: .dev
 	@$(BIN)/python -m bench.training
 	@$(BIN)/python -m bench.generation
+	@$(BIN)/python -m bench.scale
 
 .dev:
 	@$(PYTHON) scripts/install.py --dev

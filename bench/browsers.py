@@ -3,8 +3,9 @@
     python -m bench.browsers http://127.0.0.1:7861 "/job?id=7" --browsers 100 --seconds 30
 
 Each has a cookie and connections of its own, reads from the page's document which handlers a load and its timers call,
-and calls them at the timers' pace; `/ui/status` goes every 5 s, as in `static/hone.js`. They come one after another;
-polling is measured once all are there. A process of its own, so that its work is not in the time that it measures.
+and calls them at the timers' pace; what follows from a field that an answer has changed is called too; `/ui/status`
+goes every 5 s, as in `static/hone.js`. They come one after another; polling is measured once all are there. A process
+of its own, so that its work is not in the time that it measures.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ async def watch(address: str, path: str, num_browsers: int, seconds: float) -> d
         await asyncio.sleep(SECONDS_BETWEEN_ARRIVALS)
     await asyncio.gather(*(browser.is_there.wait() for browser in browsers))
     print(READY, file=sys.stderr, flush=True)
-    log.forget("poll", "status")
+    log.forget("poll", "follow_up", "status")
     process, started_at = psutil.Process(), time.perf_counter()
     used = sum(process.cpu_times()[:2])
     await asyncio.sleep(seconds)
@@ -54,7 +55,7 @@ async def watch(address: str, path: str, num_browsers: int, seconds: float) -> d
     await asyncio.gather(*tasks, return_exceptions=True)
     return {
         **{kind: summary(taken) for kind, taken in log.milliseconds.items()},
-        "kilobytes_per_poll": round(log.num_bytes / max(1, len(log.milliseconds["poll"])) / 1000, 1),
+        "kilobytes_for_each_poll": round(log.num_bytes / max(1, len(log.milliseconds["poll"])) / 1000, 1),
         "polls_skipped": log.num_skipped,
         "browsers_that_failed": failed[:3],
         "processor_share_of_the_browsers": round(share, 2),
@@ -78,7 +79,7 @@ class _Log:
     """What all browsers waited for, by kind of request."""
 
     milliseconds: dict[str, list[float]] = field(
-        default_factory=lambda: {kind: [] for kind in ("document", "first_view", "poll", "status")}
+        default_factory=lambda: {kind: [] for kind in ("document", "first_view", "poll", "follow_up", "status")}
     )
     num_bytes: int = 0
     num_skipped: int = 0
@@ -100,6 +101,8 @@ class _Browser:
         self.log = log
         self.session_hash = f"{random.getrandbits(52):011x}"
         self.values: dict[int, Any] = {}
+        self.followers: dict[int, dict[str, Any]] = {}
+        """The handlers that a changed field calls, by the field's id."""
         self.is_there = asyncio.Event()
 
     async def look(self) -> None:
@@ -119,6 +122,11 @@ class _Browser:
         config: dict[str, Any]
         config, _ = json.JSONDecoder().raw_decode(text, text.index("{", text.index("window.gradio_config")))
         self.values = {part["id"]: _value_in_browser(part) for part in config["components"]}
+        fields = {part["id"] for part in config["components"] if part["type"] == "textbox"}
+        for handler in config["dependencies"]:
+            self.followers |= {
+                field: handler for field, event in handler["targets"] if event == "change" and field in fields
+            }
         for handler in config["dependencies"]:
             if any(event == "load" for _, event in handler["targets"]):
                 await self._call("first_view", handler, trigger_id=0)
@@ -134,8 +142,12 @@ class _Browser:
         }
         address = f"/gradio_api/run/predict?{self.query}" if self.query else "/gradio_api/run/predict"
         answer = await self._timed(kind, self.client.build_request("POST", address, json=body))
-        if kind == "poll":
+        if kind in ("poll", "follow_up"):
             self.log.num_bytes += len(answer.content)
+        for part, value in zip(handler["outputs"], answer.json()["data"], strict=True):
+            if part in self.followers and isinstance(value, str) and value != self.values[part]:
+                self.values[part] = value
+                await self._call("follow_up", self.followers[part], trigger_id=part)
 
     async def _poll(self, tick: _Tick) -> None:
         await asyncio.sleep(tick.seconds)

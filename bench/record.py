@@ -90,7 +90,7 @@ def training_goes_on(record: Record, *, steps_a_second: int = 10, first_seq: int
     ended = threading.Event()
 
     def report() -> None:
-        step, seq = record.steps, first_seq
+        step, seq, num_reports = record.steps, first_seq, 0
         while not ended.wait(0.5):
             events: list[Numbered] = []
             for _ in range(steps_a_second // 2):
@@ -98,7 +98,8 @@ def training_goes_on(record: Record, *, steps_a_second: int = 10, first_seq: int
                 values = dict.fromkeys(SERIES, 1.0 + step * 7919 % 1000 / 1000)
                 events.append(Numbered(seq=seq - 1, event=Metrics(step=step, values=values)))
                 events.append(Numbered(seq=seq, event=Progress(step=step, total_steps=record.steps * 2)))
-            if step % (steps_a_second * 5) == 0:
+            num_reports += 1
+            if num_reports % 10 == 0:
                 seq += 1
                 events.append(Numbered(seq=seq, event=LogLine(text=f"step {step}: loss {step * 7919 % 1000 / 1000}")))
             with writing() as session:

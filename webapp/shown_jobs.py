@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from sqlalchemy.orm import Session
 
 from pipeline.recipes import get_recipe
 from store import jobs, waiting
@@ -20,17 +22,26 @@ MOST_LOG_LINES = 1000
 
 
 @dataclass(frozen=True)
+class Texts:
+    """The log and the samples of a job as HTML."""
+
+    mark: str
+    """Their last rows: what they were drawn from."""
+    log: str
+    samples: str
+
+
+@dataclass(frozen=True)
 class ShownJob:
-    """A job with everything that its page shows; curves, log and samples as HTML, drawn once for each of its news."""
+    """A job with everything that its page shows; curves, log and samples as HTML, drawn once for each of their news."""
 
     job: Job
     prospect: Prospect
     mark: str
-    """What the HTML was drawn from: it changes with everything that a worker reports, and with the job's state."""
+    """What the curves were drawn from: it changes with all that a worker reports, and with the job's state."""
     curves: Curves
     charts: str
-    log: str
-    samples: str
+    texts: Texts
 
 
 def show_job(job_id: int) -> ShownJob:
@@ -53,15 +64,23 @@ def _look(job_id: int, before: ShownJob | None) -> ShownJob:
         prospect = waiting.prospect_of(session, job)
         mark = _mark_of(job)
         if before is not None and before.mark == mark:
-            return ShownJob(job, prospect, mark, before.curves, before.charts, before.log, before.samples)
+            return replace(before, job=job, prospect=prospect)
         # What a running job has shown is read on; the last word is read whole.
         has_ended = job.state in ENDED
         known = before.curves if before is not None and not has_ended else None
         curves = read_curves(session, job_id, known=known)
-        lines = jobs.log_lines(session, job_id, limit=MOST_LOG_LINES)
-        samples = jobs.samples(session, job_id)
+        texts = _read_texts(session, job_id, before.texts if before is not None else None)
     charts = job_charts(get_recipe(job.recipe), curves.points, has_ended=has_ended)
-    return ShownJob(job, prospect, mark, curves, charts, log_view(lines), samples_view(samples))
+    return ShownJob(job, prospect, mark, curves, charts, texts)
+
+
+def _read_texts(session: Session, job_id: int, before: Texts | None) -> Texts:
+    newest = (jobs.log_lines(session, job_id, limit=1), jobs.samples(session, job_id, limit=1))
+    mark = " and ".join(f"to {rows[0].epoch}/{rows[0].seq}" if rows else "none" for rows in newest)
+    if before is not None and before.mark == mark:
+        return before
+    lines, samples = jobs.log_lines(session, job_id, limit=MOST_LOG_LINES), jobs.samples(session, job_id)
+    return Texts(mark, log_view(lines), samples_view(samples))
 
 
 def _mark_of(job: Job) -> str:

@@ -38,12 +38,16 @@ def test_news_are_drawn_and_nothing_else_is(job_id: int) -> None:
     after = show_job(job_id)
     assert after.mark != before.mark
     assert 'data-values="1:2.5 1:2.5"' in after.charts
-    assert "hello" in after.log
+    assert "hello" in after.texts.log
     with writing() as session:
         session.execute(update(Job).where(Job.id == job_id).values(priority=1))
     again = show_job(job_id)
     assert again.job.priority == 1
     assert again.charts is after.charts
+    report(job_id, 3, Metrics(step=2, values={"loss": 1.5}))
+    later = show_job(job_id)
+    assert later.charts != after.charts
+    assert later.texts is after.texts
 
 
 def test_the_last_word_on_a_job_has_also_what_came_out_of_order(job_id: int) -> None:

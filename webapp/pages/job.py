@@ -28,9 +28,10 @@ def build() -> None:
     job_id = gr.State(None)
     drawn_at = gr.State("")
     """What the curves were drawn from: they are drawn anew only when that has changed."""
+    # What seldom changes is set anew only when one of these two fields has changed: each part costs Gradio as much as a
+    # curve. They are fields because Gradio does not hear the change of a state.
     offered = gr.Textbox(visible="hidden", label="What can be done")
-    """Which buttons stand there, and whether there is anything to follow: they are set anew only when that has changed,
-    because each costs Gradio as much as a curve. It is a field because Gradio does not hear the change of a state."""
+    written = gr.Textbox(visible="hidden", label="What has been written")
     timer = gr.Timer(LIVE_SECONDS, active=False)
     header = html(min_height=80)
     notice = html(visible=False)
@@ -54,18 +55,18 @@ def build() -> None:
             with gr.Accordion("Spec as YAML", open=True, elem_classes="h-card"):
                 spec = gr.Code(language="yaml", interactive=False, show_label=False, container=False)
 
-    live = [header, charts, drawn_at, log, samples, side, offered]
-    rest = [*buttons.values(), spec, timer]
-    whole = [*live, *rest]
-    on_load(_open, outputs=[workspace, job_id, *whole])
-    on_tick(timer, _follow, inputs=[job_id, drawn_at, search, follow], outputs=live)
-    offered.change(_offer, inputs=[job_id], outputs=rest, **_QUIET)
+    live = [header, charts, drawn_at, side, offered, written]
+    on_load(_open, outputs=[workspace, job_id, *live])
+    on_tick(timer, _look, inputs=[job_id, drawn_at], outputs=live)
+    offered.change(_offer, inputs=[job_id], outputs=[*buttons.values(), spec, timer], **_QUIET)
+    for field in (written, follow):
+        field.change(_follow, inputs=[job_id, search, follow], outputs=[log, samples], **_QUIET)
     search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
     for name, button in buttons.items():
         button.click(
             partial(_press, name),
-            inputs=[job_id, drawn_at, search, follow],
-            outputs=[notice, *whole],
+            inputs=[job_id, drawn_at],
+            outputs=[notice, *live],
             api_visibility="private",
             queue=False,
         )
@@ -80,7 +81,7 @@ def _open(request: gr.Request) -> list[Any]:
             jobs.get_job(session, job_id)
     except HoneError as error:
         return _nothing(error_block(error))
-    return [gr.skip(), job_id, *_refresh(job_id, "", "", True)]
+    return [gr.skip(), job_id, *_look(job_id, "")]
 
 
 def _nothing(reason: str) -> list[Any]:
@@ -88,8 +89,7 @@ def _nothing(reason: str) -> list[Any]:
         gr.Row(visible=False),
         None,
         f'<div class="h-stack">{reason}{_all_jobs()}</div>',
-        *[gr.skip()] * (len(_BUTTONS) + 7),
-        gr.Timer(active=False),
+        *[gr.skip()] * 5,
     ]
 
 
@@ -97,23 +97,26 @@ def _all_jobs() -> str:
     return empty_state("Every job has its own address, such as /job?id=1.", link_button("See all jobs", "/jobs"))
 
 
-def _refresh(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
-    return [*_follow(job_id, drawn_at, search, following), *_offer(job_id)]
-
-
-def _follow(job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
-    """Everything that changes while a job runs."""
+def _look(job_id: int, drawn_at: str) -> list[Any]:
+    """What changes while a job runs; the curves, where they have since they were drawn."""
     shown = show_job(job_id)
-    job, has_news = shown.job, shown.mark != drawn_at
+    job = shown.job
     return [
         job_header(job, get_recipe(job.recipe), shown.prospect),
-        shown.charts if has_news else gr.skip(),
+        shown.charts if shown.mark != drawn_at else gr.skip(),
         shown.mark,
-        (_read_log(job_id, search) if search.strip() else shown.log) if has_news and following else gr.skip(),
-        shown.samples if has_news else gr.skip(),
         job_side(job),
         f"{job.state}: {', '.join(sorted(_buttons_of(job)))}",
+        shown.texts.mark,
     ]
+
+
+def _follow(job_id: int | None, search: str, following: bool) -> list[Any]:
+    """The log and the samples as they are now."""
+    if job_id is None or not following:
+        return [gr.skip(), gr.skip()]
+    texts = show_job(job_id).texts
+    return [_read_log(job_id, search) if search.strip() else texts.log, texts.samples]
 
 
 def _offer(job_id: int) -> list[Any]:
@@ -162,7 +165,7 @@ def _buttons_of(job: Job) -> set[str]:
             return set()
 
 
-def _press(name: str, job_id: int, drawn_at: str, search: str, following: bool) -> list[Any]:
+def _press(name: str, job_id: int, drawn_at: str) -> list[Any]:
     """Do what a button says, and show the job as it is then."""
     try:
         with writing() as session:
@@ -171,7 +174,7 @@ def _press(name: str, job_id: int, drawn_at: str, search: str, following: bool) 
     except HoneError as error:
         notice = gr.HTML(error_block(error), visible=True)
     queue.wake()
-    return [notice, *_refresh(job_id, drawn_at, search, following)]
+    return [notice, *_look(job_id, drawn_at)]
 
 
 def _act(session: Session, name: str, job_id: int) -> None:
