@@ -219,7 +219,7 @@ def _wait_until_one_waits_for_a_lock() -> None:
         _wait_until(lambda: session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) == 1)
 
 
-def _wait_until(is_so: Callable[[], bool], seconds: float = 120) -> None:
+def _wait_until(is_so: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while True:
         with suppress(httpx.TransportError):
