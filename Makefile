@@ -13,7 +13,7 @@ up:
 	@exec $(BIN)/hone up
 
 test: .dev
-	@HONE_CHROMIUM=$$(scripts/test_tools.sh) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 tour: .dev
 	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -s tests/browser/test_whole_loop.py

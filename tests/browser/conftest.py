@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from store.database import engine_for
 from store.settings import settings
@@ -79,6 +79,7 @@ def hone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHone]:
 def browser() -> Iterator[Browser]:
     """Chromium, ended with its module: while Playwright runs, its event loop keeps other tests from having one."""
     path = os.environ.get("HONE_CHROMIUM") or shutil.which("chromium")
+    expect.set_options(timeout=MINUTE / 2)  # what is seen at once on an idle machine may take its time on a busy one
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_OPTIONS)
         yield browser

@@ -61,7 +61,7 @@ def test_jobs_are_moved_by_buttons_and_by_dragging_and_the_queue_is_paused(
 
 def test_a_job_is_paused_and_goes_on_from_its_page(page: Page) -> None:
     page.goto("/job?id=1")
-    expect(page.locator("svg.h-chart, figure svg").first).to_be_visible(timeout=MINUTE)
+    expect(page.locator("svg.h-chart, figure svg").first).to_be_visible(timeout=3 * MINUTE)
     page.get_by_role("button", name="Pause and free the device").click()
     expect(page.get_by_role("button", name="Continue from checkpoint")).to_be_visible(timeout=MINUTE)
     expect(page.locator(".h-chip").filter(has_text="Paused")).to_be_visible()

@@ -73,7 +73,9 @@ def blow(gust: str, setup: Setup, chance: Random) -> bool:
     """Do it; returns False where there is nothing now that it could be done to."""
     match gust:
         case "worker killed":
-            chance.choice(setup.living_workers()).kill()
+            victim = chance.choice(setup.living_workers())
+            victim.kill()
+            victim.wait()  # a moment longer it would be counted among the living
         case "trainer killed":
             trainers = setup.trainers()
             if not trainers:
