@@ -36,7 +36,7 @@ def _read() -> list[Any]:
     now = datetime.now(UTC)
     with reading() as session:
         stand = tour.read_tour(session)
-        running = [(job, jobs.metrics(session, job.id).get("loss", [])) for job in tour.running_jobs(session)]
+        running = [(job, jobs.metrics(session, job.id, ["loss"]).get("loss", [])) for job in tour.running_jobs(session)]
         ratings = read_ratings(session)
         cards = [
             running_card(running, jobs.count_by_state(session)[JobState.QUEUED], now),
