@@ -85,6 +85,8 @@ class Person(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str] = mapped_column(String(80))
+    link_id: Mapped[int | None]
+    """The voting link that somebody came by who only votes; None for one of the team."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -133,11 +135,16 @@ class Model(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(120), unique=True)
     kind: Mapped[str] = mapped_column(String(20))
-    """full, adapter or quantized (see `pipeline.model_folder`)."""
+    """full, adapter or quantized (see `pipeline.model_folder`); or endpoint, whose weights are another server's."""
     folder: Mapped[str | None] = mapped_column(String(500))
     """Name of its folder under `models/`; None for a model that lies elsewhere."""
     source: Mapped[str | None] = mapped_column(String(500))
-    """Hugging Face id or local folder of a model that Hone did not make."""
+    """Hugging Face id or local folder of a model that Hone did not make; of an endpoint, the model's name there."""
+    endpoint_id: Mapped[int | None]
+    """The server that answers for it, where Hone does not."""
+    checkpoint_job_id: Mapped[int | None] = mapped_column(index=True)
+    checkpoint_step: Mapped[int | None]
+    """The job, and its step, of which it is a checkpoint, kept to be talked to."""
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"), index=True)
     """The model it was trained or quantized from."""
     base_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
@@ -152,6 +159,35 @@ class Model(Base):
     parent: Mapped[Model | None] = relationship(foreign_keys=[parent_id], remote_side=[id])
     base: Mapped[Model | None] = relationship(foreign_keys=[base_id], remote_side=[id])
     job: Mapped[Job | None] = relationship(foreign_keys=[job_id], back_populates="model")
+
+
+class Endpoint(Base):
+    """A server elsewhere that speaks OpenAI's protocol."""
+
+    __tablename__ = "endpoints"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+    base_url: Mapped[str] = mapped_column(String(500))
+    encrypted_key: Mapped[str | None] = mapped_column(Text)
+    """Its key, encrypted with a secret that is not in the database."""
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    deleted_at: Mapped[datetime | None]
+
+
+class ApiKey(Base):
+    """A key to the inference server's `/v1`, of which only the SHA-256 is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    key_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
 
 
 class JobState(StrEnum):
@@ -348,6 +384,8 @@ class Conversation(Base):
     model_ids: Mapped[list[Any]] = mapped_column(default=list)
     """Model ids, one a column."""
     settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    branched_from_id: Mapped[str | None] = mapped_column(String(32))
+    """The conversation whose first turns it shares, where somebody changed one of its turns."""
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now, index=True)
@@ -407,6 +445,15 @@ class Battle(Base):
     """Sampling settings and the seed of each side."""
     draw: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """How the pair was drawn: policy, probability, seed."""
+    provenance: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    """Of each side, the hashes of its weights and of its chat template."""
+    tags: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """What the prompt is about, as its prompt set says."""
+    prompt_version_id: Mapped[int | None] = mapped_column(index=True)
+    """The dataset version that the prompt is of, where it is of one, and its row there, from 0."""
+    prompt_row: Mapped[int | None]
+    repeat_of_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    """The battle whose answers are shown again: to somebody else, or, with its sides swapped, to the same person."""
     state: Mapped[str] = mapped_column(String(20), default="preparing")
     """preparing, ready, voted or failed."""
     error: Mapped[str | None] = mapped_column(Text)
@@ -428,7 +475,13 @@ class Vote(Base):
     battle_id: Mapped[str] = mapped_column(ForeignKey("battles.id"))
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
     outcome: Mapped[str] = mapped_column(String(10))
-    """a, b, tie or both_bad."""
+    """a, b, both_good, both_bad, tie (of earlier days) or skip."""
+    strength: Mapped[int | None]
+    """How much better: 1 slightly, 2 clearly; None where nothing was said or neither is better."""
+    reasons: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    comment: Mapped[str | None] = mapped_column(Text)
+    changes: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """Earlier and refused outcomes: {outcome, at, is_after_reveal}, the oldest first."""
     uncounted_because: Mapped[str | None] = mapped_column(String(200))
     """Why the vote is kept but not counted; None for a vote that counts."""
     seconds: Mapped[float | None]
@@ -436,3 +489,44 @@ class Vote(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
 
     battle: Mapped[Battle] = relationship(back_populates="votes")
+
+
+class VotingLink(Base):
+    """A public address where colleagues vote without an account; whoever has the link may, until it is revoked."""
+
+    __tablename__ = "voting_links"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(80))
+    prompt_version_id: Mapped[int | None]
+    """The prompt set whose prepared answers are voted on; None for the prompts that ship with Hone."""
+    model_ids: Mapped[list[Any]] = mapped_column(default=list)
+    """The models that meet; empty for all."""
+    votes_an_hour: Mapped[int] = mapped_column(default=120)
+    """The most that one voter may give."""
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    revoked_at: Mapped[datetime | None]
+
+
+class PreparedAnswer(Base):
+    """What a model answered to a prompt of a prompt set, written by a job before anybody votes."""
+
+    __tablename__ = "prepared_answers"
+    __table_args__ = (UniqueConstraint("prompt_version_id", "row", "model_id", "settings_sha256"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    prompt_version_id: Mapped[int] = mapped_column(ForeignKey("dataset_versions.id"))
+    row: Mapped[int]
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    settings_sha256: Mapped[str] = mapped_column(String(64))
+    """Of the sampling settings: only answers that were drawn alike are set against each other."""
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    seed: Mapped[int]
+    text: Mapped[str] = mapped_column(Text)
+    finish_reason: Mapped[str] = mapped_column(String(20))
+    provenance: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The hashes of the model's weights and of its chat template."""
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
