@@ -33,7 +33,7 @@ PICTURES = (
     Picture("overview", "/"),
     Picture("job", "/jobs?recipe=dpo&search=willow-dpo", follow=".h-jobs a[href^='/job?id=']"),
     Picture("playground", "/playground", follow=".h-pg-history a"),
-    Picture("board", "/arena?view=board"),
+    Picture("board", "/board"),
     Picture("models-narrow-dark", "/models", width=390, is_dark=True),
 )
 SETTLE_MILLISECONDS = 3000

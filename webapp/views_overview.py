@@ -31,7 +31,7 @@ def steps_of(tour: Tour, now: datetime) -> list[Step]:
     """The loop as a checklist."""
     newest = f"&model=model:{tour.newest_model_id}" if tour.newest_model_id else ""
     on_votes = f"&dataset=dataset:{tour.votes_dataset_id}" if tour.votes_dataset_id else ""
-    train_on_votes = f"/train?recipe=dpo{newest}{on_votes}" if on_votes else "/arena?view=board"
+    train_on_votes = f"/train?recipe=dpo{newest}{on_votes}" if on_votes else "/board"
     count = f"Vote ({number(tour.num_votes)} of {VOTES_TO_WALK})"
     pretrain, tune = tour.active.get("pretrain"), tour.active.get("sft")
     return [
@@ -112,7 +112,7 @@ def best_models_card(names: Mapping[int, str], ratings: Mapping[int, Rating]) ->
     )
     foot = f'<p class="h-quiet h-small">Elo points against {escape(board[0][2].reference)}, with 95 % intervals.</p>'
     table = f'<table class="h-table h-bare h-board"><tbody>{rows}</tbody></table>{foot}'
-    return _card("Best models", table, _link("Leaderboard", "/arena?view=board"))
+    return _card("Best models", table, _link("Leaderboard", "/board"))
 
 
 def _interval(rating: Rating, low: float, span: float) -> str:

@@ -262,7 +262,7 @@ def test_an_answer_that_says_its_name_is_shown_but_its_vote_is_not_counted(page:
     page.keyboard.press("1")
     expect(page.locator(".h-arena-verdict")).to_contain_text("kept, but not counted")
     endpoint.answers[FAST] = ANSWERS[FAST]
-    page.goto("/arena?view=board")
+    page.goto("/board")
     expect(page.get_by_text("1 more not counted")).to_be_visible()
 
 

@@ -90,7 +90,7 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     names = list(ids)
     for nth in range(NUM_VOTES):
         vote_blind(page, names, is_first=nth == 0)
-    page.goto("/arena?view=board")
+    page.goto("/board")
     expect(page.get_by_text(f"{NUM_VOTES} votes").first).to_be_visible()
 
     # 7. Train on these votes: a dataset, a DPO form on it, and one more model in the arena.

@@ -7,19 +7,8 @@ import re
 from pipeline.ratings import Standing, Tally, fit_ratings
 from store.schema import Battle, Model, Vote
 from store.vote_pairs import VotePairs
-from webapp.views_arena import (
-    blind_view,
-    board_view,
-    change_view,
-    failed_view,
-    interval_bar,
-    pairs_view,
-    percent,
-    points,
-    revealed_view,
-    verdict,
-    waiting_view,
-)
+from webapp.views_arena import blind_view, change_view, failed_view, revealed_view, waiting_view
+from webapp.views_board import board_view, interval_bar, pairs_view, percent, points, verdict
 
 NAMES = {1: "sft-7", 2: "dpo-3"}
 

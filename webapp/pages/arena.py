@@ -1,4 +1,4 @@
-"""Arena: two answers without names, a vote, and what all votes together say of the models."""
+"""Arena: two answers without names, and a vote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import gradio as gr
 from sqlalchemy.orm import Session
 
 from pipeline.errors import HoneError
-from store import vote_pairs, votes
+from store import votes
 from store.database import reading, writing
 from store.models import list_models
 from store.schema import Battle, Vote
@@ -19,15 +19,7 @@ from webapp import battles
 from webapp.people import current_person
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_value
 from webapp.start_points import no_model_yet
-from webapp.views_arena import (
-    blind_view,
-    board_view,
-    change_view,
-    failed_view,
-    pairs_view,
-    revealed_view,
-    waiting_view,
-)
+from webapp.views_arena import blind_view, change_view, failed_view, revealed_view, waiting_view
 
 VOTES = (("a", "A is better"), ("tie", "Tie"), ("both_bad", "Both bad"), ("b", "B is better"))
 """The outcomes in the order of the buttons, whose keys are 1, 2, 3 and 4."""
@@ -37,7 +29,7 @@ Updates = dict[Any, Any]
 
 @dataclass(frozen=True)
 class Ballot:
-    """The side of the page where people vote."""
+    """Where people vote: everything on the page that a handler may change."""
 
     box: gr.Column
     notice: gr.HTML
@@ -64,31 +56,15 @@ class Ballot:
         ]
 
 
-@dataclass(frozen=True)
-class Board:
-    """The side of the page that shows what the votes say, and trains on them."""
-
-    box: gr.Column
-    content: gr.HTML
-    reference_row: gr.Row
-    reference: gr.Dropdown
-    training: gr.Column
-    pairs: gr.HTML
-    train: gr.Button
-    train_notice: gr.HTML
-    train_address: gr.Textbox
-
-    @property
-    def all(self) -> list[Any]:
-        shown = [self.box, self.content, self.reference_row, self.reference, self.training]
-        return [*shown, self.pairs, self.train, self.train_notice, self.train_address]
-
-
 def build() -> None:
-    header = html(_header("vote"))
-    ballot = _draw_ballot()
-    board = _draw_board()
-    _connect(header, ballot, board)
+    html(
+        page_header(
+            "Arena",
+            "Two models answer without their names. Say which answer is better, and see who wrote it.",
+            link_button("Board", "/board"),
+        )
+    )
+    _connect(_draw_ballot())
 
 
 # ----------------------------------------------------------------------------------------------------------- drawing
@@ -118,39 +94,14 @@ def _draw_ballot() -> Ballot:
     return Ballot(box, notice, stage, vote_row, vote_buttons, start_row, next_battle, prompt, ask, battle_id)
 
 
-def _draw_board() -> Board:
-    with gr.Column(visible=False, elem_classes="h-arena") as box:
-        with gr.Row(visible=False, elem_classes="h-arena-reference") as reference_row:
-            reference = gr.Dropdown(label="Rated against", min_width=200, scale=0)
-        content = html(elem_classes="h-stack")
-        with gr.Column(visible=False, elem_classes="h-card") as training:
-            html('<h2 class="h-h2">Train on these votes</h2>')
-            pairs = html()
-            train_notice = html()
-            train = gr.Button("Make the dataset and set up DPO", variant="primary", elem_classes="h-fit")
-            train_address = gr.Textbox(visible="hidden", label="Address")
-    return Board(box, content, reference_row, reference, training, pairs, train, train_notice, train_address)
-
-
-def _header(view: str) -> str:
-    words = {
-        "vote": "Two models answer without their names. Say which answer is better, and see who wrote it.",
-        "board": "What all blind votes together say of the models, with how sure that is.",
-    }
-    other = link_button("Board", "/arena?view=board") if view == "vote" else link_button("Vote", "/arena")
-    return page_header("Arena" if view == "vote" else "Board", words[view], other)
-
-
 # ---------------------------------------------------------------------------------------------------------- handlers
 
 
-def _connect(header: gr.HTML, ballot: Ballot, board: Board) -> None:
+def _connect(ballot: Ballot) -> None:
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     waiting: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
     def opened(request: gr.Request) -> Updates:
-        if query_value(request, "view") == "board":
-            return {header: _header("board"), ballot.box: gr.update(visible=False), **_board_opened(board)}
         return _ballot_opened(ballot, request)
 
     def asked(prompt: str, request: gr.Request) -> Updates:
@@ -163,13 +114,7 @@ def _connect(header: gr.HTML, ballot: Ballot, board: Board) -> None:
         async for updates in _answered(ballot, battle_id, request):
             yield updates
 
-    def reference_changed(reference: int) -> Updates:
-        return _board_shown(board, reference)
-
-    def trained(request: gr.Request) -> Updates:
-        return _made_dataset(board, request)
-
-    on_load(opened, outputs=[header, *ballot.all, *board.all])
+    on_load(opened, outputs=ballot.all)
     gr.on([ballot.ask.click, ballot.prompt.submit], asked, inputs=[ballot.prompt], outputs=ballot.all, **quick)
     ballot.next.click(moved_on, outputs=ballot.all, **quick)
     # Whatever brought a battle to the page, it is followed once, from the moment that it is there.
@@ -185,10 +130,6 @@ def _connect(header: gr.HTML, ballot: Ballot, board: Board) -> None:
             js="(id, seconds) => [id, window.honeArena?.seconds() ?? null]",
             **quick,
         ).success(None, js=_OFFER_NEXT, **quick)
-    board.reference.input(reference_changed, inputs=[board.reference], outputs=board.all, **quick)
-    board.train.click(trained, outputs=board.all, **quick).success(
-        None, inputs=[board.train_address], js="(address) => { if (address) location.assign(address) }", **quick
-    )
 
 
 _SHOW_ADDRESS = "(id) => { if (id) history.replaceState(history.state, '', '/arena?battle=' + id) }"
@@ -267,49 +208,6 @@ def _vote(battle_id: str, person_id: int, outcome: str, seconds: float | None) -
             votes.vote(session, battle_id, person_id, outcome, seconds=seconds)
 
 
-def _board_opened(board: Board) -> Updates:
-    with reading() as session:
-        ratings = votes.standings(session)
-    if not ratings.models:
-        invitation = empty_state("Nobody has voted yet. Twenty votes already say something.", _vote_button())
-        return {board.box: gr.update(visible=True), board.content: invitation}
-    return {
-        board.box: gr.update(visible=True),
-        board.reference_row: gr.update(visible=True),
-        board.training: gr.update(visible=True),
-        **_board_shown(board, ratings.models[0]),
-    }
-
-
-def _board_shown(board: Board, reference: int) -> Updates:
-    with reading() as session:
-        ratings = votes.standings(session)
-        names = votes.names_of(session, ratings.models)
-        uncounted = votes.num_uncounted(session)
-        pairs = vote_pairs.preference_rows(session)
-        trainable = votes.best_trainable(session, ratings)
-    return {
-        board.content: board_view(ratings, names, reference, num_uncounted=uncounted),
-        board.reference: gr.update(choices=[(name, model) for model, name in names.items()], value=reference),
-        board.pairs: pairs_view(pairs, trainable.name if trainable else None),
-        board.train: gr.update(interactive=bool(pairs.rows and trainable)),
-    }
-
-
-def _made_dataset(board: Board, request: gr.Request) -> Updates:
-    """Keep the pairs as a dataset version, and go to the form that trains on it."""
-    try:
-        person = current_person(request)
-        with writing() as session:
-            pairs = vote_pairs.preference_rows(session)
-            version = vote_pairs.add_dataset(session, pairs, created_by_id=person.id).version
-            model = votes.best_trainable(session, votes.standings(session))
-    except HoneError as error:
-        return {board.train_notice: error_block(error)}
-    model_part = f"&model=model:{model.id}" if model else ""
-    return {board.train_address: f"/train?recipe=dpo&dataset=dataset:{version.id}{model_part}", board.train_notice: ""}
-
-
 # --------------------------------------------------------------------------------------------------- what is shown
 
 
@@ -367,10 +265,6 @@ def _too_few_models() -> str:
         "A battle needs two models. Fine-tune the base model to have a second one, or import another.",
         link_button("Fine-tune a model", "/train?recipe=sft", "primary"),
     )
-
-
-def _vote_button() -> str:
-    return link_button("Vote", "/arena", "primary")
 
 
 PAGE = Page(title="Arena", path="/arena", build=build, in_nav=True, assets=("arena.css", "arena.js"))
