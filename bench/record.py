@@ -77,11 +77,20 @@ def fill(*, num_ended: int, num_queued: int, num_rows: int, num_long_rows: int) 
     _write_metrics(running, running, steps * 6 // 10)
     _write_metrics(running, running, steps, first_step=steps * 11 // 20, epoch=2)
     if engine().dialect.name == "postgresql":
+        _count_on()
         with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))  # its own daemon does this within a minute
     with engine().connect() as connection:
         num_written = connection.scalar(text("SELECT count(*) FROM metrics")) or 0
     return Record(running, long, steps, num_written)
+
+
+def _count_on() -> None:
+    """Let PostgreSQL number what comes from now on after the rows that were written with numbers of their own."""
+    with engine().begin() as connection:
+        for table in ("people", "datasets", "dataset_versions", "jobs"):
+            sequence = f"pg_get_serial_sequence('{table}', 'id')"
+            connection.execute(text(f"SELECT setval({sequence}, (SELECT max(id) FROM {table})) FROM {table} LIMIT 1"))
 
 
 @contextmanager
