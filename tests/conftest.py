@@ -11,6 +11,15 @@ from store import database
 from store.settings import settings
 
 
+LONGEST_FIRST = ("test_whole_loop", "test_several_processes", "test_chaos", "test_steered_queue", "test_fleet")
+"""Test files of minutes: where several processes share the tests, one that is begun last is waited for alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data folder of the test's own, with an empty database in it."""
