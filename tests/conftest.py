@@ -10,7 +10,6 @@ import pytest
 from store import database
 from store.settings import settings
 
-
 LONGEST_FIRST = ("test_whole_loop", "test_several_processes", "test_chaos", "test_steered_queue", "test_fleet")
 """Test files of minutes: where several processes share the tests, one that is begun last is waited for alone."""
 
