@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
@@ -92,7 +92,6 @@ class ChatError:
 
 
 ChatEvent = StillLoading | Delta | Done | ChatError
-_Event = TypeVar("_Event", StillLoading, Delta, Done, ChatError)
 
 
 class InferenceClient:
@@ -155,7 +154,7 @@ class InferenceClient:
                         return
                     async for line in response.aiter_lines():
                         for event in stream.read_line(line):
-                            yield self._without_key(event)
+                            yield self._without_key(event) if isinstance(event, ChatError) else event
                         if stream.is_over:
                             return
                 break
@@ -218,11 +217,9 @@ class InferenceClient:
             refused = replace(refused, advice=_ADVICE_ON_STATUS[status], code=str(status))
         return self._without_key(refused)
 
-    def _without_key(self, event: _Event) -> _Event:
-        """Errors of a server that repeats the key it was sent, without it."""
-        if self._key and isinstance(event, ChatError):
-            return replace(event, message=event.message.replace(self._key, "…"))
-        return event
+    def _without_key(self, error: ChatError) -> ChatError:
+        """What a server said went wrong, where it repeats the key it was sent without that."""
+        return replace(error, message=error.message.replace(self._key, "…")) if self._key else error
 
 
 _ADVICE_ON_STATUS = {
