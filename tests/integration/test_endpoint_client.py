@@ -1,4 +1,4 @@
-"""Asking servers elsewhere over real HTTP: what is sent to them, what their refusals become, and who answers for what."""
+"""Asking servers elsewhere over real HTTP: what they are sent, what their refusals become, and who answers."""
 
 from __future__ import annotations
 
