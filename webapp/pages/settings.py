@@ -59,9 +59,9 @@ def build() -> None:
     html(page_header("Settings", "Models that answer from elsewhere, keys for your programs, and this installation."))
     with gr.Accordion("This installation", open=False, elem_classes="h-card"):
         facts = html()
-    with gr.Column(elem_classes="h-card"):
+    with gr.Column(elem_classes="h-card h-settings"):
         drawn = _draw_endpoints()
-    with gr.Column(elem_classes="h-card"):
+    with gr.Column(elem_classes="h-card h-settings"):
         drawn |= _draw_keys()
         how = html()
     parts = _Parts(**{name: drawn[name] for name in _Parts.__dataclass_fields__})
