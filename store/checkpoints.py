@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -129,9 +130,9 @@ def _make_folder(job: Job, source: Path, folder: Path, base: Model | None) -> Mo
     """
     hashes: dict[str, str] = json.loads((source / HASHES_NAME).read_bytes())
     names = [name for name in hashes if _is_needed(name)]
-    if not any(name.endswith(".safetensors") for name in names):
+    if not _can_be_loaded(names):
         raise BadModel(
-            f"{source.name} of {job.name} holds only shares of the weights, one of each of its processes.",
+            f"{source.name} of {job.name} cannot be loaded alone: whole weights, or the tokenizer, are not in it.",
             "Wait for the job's end: its result is a whole model.",
         )
     for name in names:
@@ -176,7 +177,13 @@ def _has_weights(folder: Path) -> bool:
         names = json.loads((folder / HASHES_NAME).read_bytes())
     except (OSError, ValueError):  # taken away meanwhile, or damaged
         return False
-    return any(name.endswith(".safetensors") and _is_needed(name) for name in names)
+    return _can_be_loaded(names)
+
+
+def _can_be_loaded(names: Iterable[str]) -> bool:
+    """Whether there are whole weights, and a tokenizer beside them."""
+    needed = {name for name in names if _is_needed(name)}
+    return any(name.endswith(".safetensors") for name in needed) and "tokenizer_config.json" in needed
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -32,7 +32,7 @@ def paused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         settings.cache_clear()
         database.upgrade()
         with worker_process():
-            job_id = submit(text_rows(home), max_steps=100_000, checkpoint_every_minutes=0.01)
+            job_id = submit(text_rows(home), max_steps=100_000, checkpoint_every_minutes=0.05)
             wait_for(job_id, has_checkpoint)
             with writing() as session:
                 jobs.request_stop(session, job_id, "pause")
