@@ -112,6 +112,7 @@ def run(spec: PretrainSpec, context: Context) -> dict[str, Any]:
         train_dataset=blocks,
         eval_dataset=held_out_blocks if len(held_out_blocks) else None,
         data_collator=default_data_collator,
+        processing_class=tokenizer,  # saved in each checkpoint, so that one can be loaded alone
     )
     openings = [_opening(row["text"]) for row in split.held_out[:NUM_SAMPLES]]
     last = train(trainer, spec, context, sample=lambda: continue_texts(model, tokenizer, openings))
