@@ -1,8 +1,8 @@
 """Style control: ratings with what voters give for length and markup taken out.
 
 Davidson's model of `pipeline.ratings`, with d = θ_a − θ_b + x·β for each battle, where x is how much longer and more
-marked up answer A was (`pipeline.style`). β has the prior N(0, 1) for each feature: a doubling seldom moves the odds by more than
-seven to one. What is left in θ is what voters prefer between answers of one length and markup.
+marked up answer A was (`pipeline.style`). β has the prior N(0, 1) for each feature: a doubling seldom moves the odds by
+more than seven to one. What is left in θ is what voters prefer between answers of one length and markup.
 
 Source of the idea: Li, Angelopoulos & Chiang, "Does style matter? Disentangling style and substance in Chatbot Arena"
 (2024); they normalise differences by sums, and have no prior.

@@ -41,7 +41,7 @@ def test_alpha_is_that_of_krippendorffs_published_example_with_missing_values() 
 
 def test_alpha_is_that_of_krippendorffs_published_example_of_two_values() -> None:
     # The same paper, A: two observers, ten units, α = 0.095.
-    first, second = "0100000000", "1110010000"
+    first, second = "0100000010", "1110010000"
     units = [Counter(pair) for pair in zip(first, second, strict=True)]
     assert krippendorff_alpha(units) == pytest.approx(0.095, abs=0.0005)
 
