@@ -13,7 +13,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from pipeline.agreement import Opinion
-from store.schema import Battle, Vote
+from store.schema import Battle, Person, Vote
 
 HELD_OUT_SHARE = 0.1
 """The share of prompts whose votes are never trained on, so that there is something to measure the next model with."""
@@ -123,9 +123,11 @@ def said_twice(given: Sequence[Judgement]) -> dict[int, list[tuple[str, str]]]:
         if vote.outcome == "skip" or (vote.uncounted_because is not None and not vote.is_repeat):
             continue
         word = vote.outcome if vote.outcome in OTHER_SIDE else "neither"
-        earlier = first.setdefault((vote.root_id, vote.person_id), word)
-        if vote.is_repeat and vote.uncounted_because is not None:
-            twice.setdefault(vote.person_id, []).append((earlier, word))
+        key = (vote.root_id, vote.person_id)
+        if key not in first:
+            first[key] = word
+        elif vote.is_repeat:
+            twice.setdefault(vote.person_id, []).append((first[key], word))
     return twice
 
 
@@ -134,6 +136,12 @@ def tags_of(session: Session) -> dict[str, list[str]]:
     root = func.coalesce(Battle.repeat_of_id, Battle.id)
     tagged = session.execute(select(root, Battle.tags).where(Battle.votes.any()))
     return {root_id: list(tags) for root_id, tags in tagged if tags}
+
+
+def voters(session: Session) -> dict[int, str]:
+    """Everybody who has voted: names by id."""
+    query = select(Person.id, Person.name).where(Person.id.in_(select(Vote.person_id))).order_by(Person.name)
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def is_held_out(messages: Sequence[dict[str, Any]]) -> bool:

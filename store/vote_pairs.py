@@ -183,9 +183,12 @@ def _account(session: Session, kind: RowKind, chosen: VoteFilter) -> VoteRows:
 def _why_uncounted(vote: Judgement) -> str:
     if vote.outcome == "skip":
         return SKIPPED
-    if vote.uncounted_because and "says the name" in vote.uncounted_because:
+    reason = vote.uncounted_because or ""
+    if "says the name" in reason:
         return NOT_BLIND
-    return ASKED_AGAIN if vote.is_repeat else vote.uncounted_because or NOT_BLIND
+    if reason.startswith("Answer"):
+        return "an answer was unfinished"
+    return ASKED_AGAIN if vote.is_repeat else reason
 
 
 def _common_word(votes: Sequence[Judgement], least_agreement: float) -> str | None:
