@@ -46,7 +46,7 @@ class StyledVotes:
         """The same votes with equal rows counted together."""
         rows = np.column_stack([self.a, self.b, self.outcome, self.style])
         unique, inverse = np.unique(rows, axis=0, return_inverse=True)
-        weight = np.bincount(inverse.ravel(), self.weight)
+        weight: Array = np.bincount(inverse.ravel(), self.weight).astype(np.float64)
         ids = unique[:, :3].astype(np.int64)
         return StyledVotes(ids[:, 0], ids[:, 1], ids[:, 2], unique[:, 3:], weight)
 
@@ -179,7 +179,8 @@ class _Problem:
     def _by_model(self, of_gap: Array) -> Array:
         """What each model has of a quantity that side A has as it is, and side B with the other sign."""
         n = self.num_models
-        return np.bincount(self.i, of_gap, minlength=n) - np.bincount(self.j, of_gap, minlength=n)
+        sums: Array = np.bincount(self.i, of_gap, minlength=n) - np.bincount(self.j, of_gap, minlength=n)
+        return sums.astype(np.float64)
 
 
 def _records(votes: StyledVotes, problem: _Problem) -> tuple[Array, Array]:

@@ -14,7 +14,7 @@ from webapp.formatting import counted, number
 Names = Mapping[int, str]
 """Model names by id."""
 
-MOST_IN_MATRIX = 20
+MOST_IN_MATRIX = 16
 """Models whose battles are drawn as a matrix: more would be too small to read."""
 
 _WORTH = {

@@ -76,7 +76,7 @@ def _comparison(comparison: Comparison) -> str:
     return (
         f'<div class="h-card"><div class="h-card-head"><h2 class="h-h2">Is {escape(new.name)} better?</h2>'
         f"{battle}</div>"
-        f"<p>{answer(comparison)}</p>"
+        f'<p class="h-board-answer">{answer(comparison)}</p>'
         '<div class="h-table-wrap"><table class="h-table"><thead><tr>'
         f'<th>Against {escape(old.name)}, which it learned from</th><th class="h-num">Share won</th>'
         '<th class="h-num">95 % interval</th><th class="h-num">Won / tied / lost</th></tr></thead>'

@@ -114,12 +114,12 @@ def opened(part: VoteTraining) -> Updates:
         tags = sorted({tag for of_battle in judgements.tags_of(session).values() for tag in of_battle})
     model_id = best.id if best else None
     return {
+        **_account_shown(part, ("preference", model_id, [], [], [], 100, "", "")),
         part.column: gr.update(visible=True),
         part.model: gr.update(choices=[(model.name, model.id) for model in trainable], value=model_id),
         part.model_ids: gr.update(choices=[(name, model) for model, name in battled.items()]),
         part.tags: gr.update(choices=tags),
         part.person_ids: gr.update(choices=[(name, person) for person, name in people.items()]),
-        **_account_shown(part, ("preference", model_id, [], [], [], 100, "", "")),
     }
 
 

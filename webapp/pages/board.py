@@ -65,8 +65,8 @@ def _draw_board() -> Board:
                 min_width=320,
                 scale=0,
             )
-        content = html(elem_classes="h-stack")
         better = html(elem_classes="h-stack")
+        content = html(elem_classes="h-stack")
         agreement = html()
         training = vote_training.draw()
     return Board(content, reference_row, reference, has_control, better, agreement, training)
