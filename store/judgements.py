@@ -144,6 +144,13 @@ def voters(session: Session) -> dict[int, str]:
     return {row[0]: row[1] for row in session.execute(query)}
 
 
+def state_of_votes(session: Session) -> tuple[str, int, int, int]:
+    """Changes whenever a vote is given or changed; tells in one pass over the votes whether a sum of them still holds."""
+    query = select(func.count(), func.max(Vote.id), func.sum(func.json_array_length(Vote.changes)))
+    count, newest, num_changes = session.execute(query).one()
+    return str(session.get_bind().engine.url), count, newest or 0, num_changes or 0
+
+
 def is_held_out(messages: Sequence[dict[str, Any]]) -> bool:
     """Whether a prompt is kept for measuring: decided by a hash of its text, so that it is so for ever."""
     text = json.dumps([[message["role"], message["content"]] for message in messages], ensure_ascii=False)

@@ -16,8 +16,8 @@ from store.database import reading, writing
 from store.judgements import VoteFilter
 from store.vote_pairs import RowKind, VoteRows
 from webapp.people import current_person
-from webapp.shared import Shared
 from webapp.shell import error_block, html
+from webapp.sums import SumsOfVotes
 from webapp.views_vote_data import ModelToTrain, rows_view
 
 Updates = dict[Any, Any]
@@ -181,12 +181,12 @@ def _dataset_made(part: VoteTraining, asked: tuple[Any, ...], request: gr.Reques
 
 
 def _rows(session: Session, kind: RowKind, chosen: VoteFilter) -> VoteRows:
-    return _accounts().get((kind, chosen), lambda before: _fresh(session, kind, chosen))
+    return _accounts().get(session, (kind, chosen), lambda: _fresh(session, kind, chosen))
 
 
 @lru_cache(maxsize=1)
-def _accounts() -> Shared[VoteRows]:
-    return Shared(seconds=10.0, most=16)
+def _accounts() -> SumsOfVotes[VoteRows]:
+    return SumsOfVotes()
 
 
 def _fresh(session: Session, kind: RowKind, chosen: VoteFilter) -> VoteRows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ ADVERSARY = NUM_VOTERS - 1
 """The last of them says the opposite of what the others do."""
 SURE = 0.9
 """How often a voter says what the voter thinks; the rest is noise."""
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{% if message.role == 'assistant' %}"
+    "{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}\n{% else %}{{ message.content }}<|im_end|>\n"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""Marks which tokens are the assistant's, as training needs it."""
 
 GOOD, BAD = "Gladly.", "Well."
 QUESTIONS = [f"Is {n} odd?" for n in range(400)]
@@ -53,6 +61,13 @@ def run_job(recipe: str, name: str, **values: Any) -> int:
     assert job.state == JobState.SUCCEEDED, job.error_message
     assert job.model is not None
     return job.model.id
+
+
+def copy_of(model_id: int, folder: Path) -> int:
+    """The same weights under another name, so that a model may meet its like."""
+    with writing() as session:
+        shutil.copytree(models.location_of(models.get_model(session, model_id)), folder)
+        return models.register_external(session, str(folder)).id
 
 
 def sample(model_id: int, questions: list[str], *, seed: int) -> list[str]:
@@ -119,7 +134,7 @@ def fight(
 @pytest.mark.usefixtures("worker")
 def test_a_team_that_votes_gets_the_model_that_it_prefers(home: Path, tmp_path: Path, team: list[int]) -> None:
     chance = random.Random(5)
-    folder = make_base(tmp_path / "tiny-base", seed=3)
+    folder = make_base(tmp_path / "tiny-base", seed=3, chat_template=CHAT_TEMPLATE)
     with writing() as session:
         base_id = models.register_external(session, str(folder)).id
     undecided = add_rows(
@@ -132,13 +147,11 @@ def test_a_team_that_votes_gets_the_model_that_it_prefers(home: Path, tmp_path: 
         ],
     )
     common = {"method": "full", "held_out_share": 0.1, "evaluations": 0, "batch_size": 16}
-    old, twin = (
-        run_job(
-            "sft", name, model=f"model:{base_id}", dataset=f"dataset:{undecided}",
-            num_epochs=6, learning_rate=2e-3, seed=seed, **common,
-        )
-        for name, seed in (("old", 1), ("twin", 2))
+    old = run_job(
+        "sft", "old", model=f"model:{base_id}", dataset=f"dataset:{undecided}",
+        num_epochs=6, learning_rate=2e-3, **common,
     )  # fmt: skip
+    twin = copy_of(old, tmp_path / "twin")
 
     asked = TRAINED[:200]
     sides = ((old, sample(old, asked, seed=1)), (twin, sample(twin, asked, seed=2)))

@@ -10,7 +10,7 @@ import pytest
 from pipeline.agreement import agreement, consistency
 from store.comparisons import records, trained_on_votes
 from store.database import reading, writing
-from store.judgements import VoteFilter, is_held_out, judgements, opinions, said_twice
+from store.judgements import VoteFilter, is_held_out, judgements, opinions, said_twice, state_of_votes
 from store.schema import Battle, Dataset, DatasetVersion, Job, JobDataset, Model, Vote
 from store.vote_pairs import DATASET_NAME, line_of, preference_rows, texts_of, unpaired_rows
 from tests.unit.test_votes import add_model, add_person, trained_prompt
@@ -177,3 +177,24 @@ def test_the_new_model_is_measured_on_prompts_that_it_was_not_trained_on(team: t
     assert (every.wins, every.ties, every.losses) == (2, 1, 1)
     assert on_held_out.share == pytest.approx(2.5 / 3)
     assert (comparison.new.id, comparison.old.id, comparison.held_out) == (sft, base, on_held_out)
+
+
+def test_the_state_of_the_votes_changes_with_each_new_vote_and_each_changed_one(
+    team: tuple[int, int, int, int],
+) -> None:
+    ada, ben, base, sft = team
+
+    def state() -> tuple[str, int, int, int]:
+        with reading() as session:
+            return state_of_votes(session)
+
+    states = [state()]
+    lay("one", (base, sft), {ada: "a"})
+    states.append(state())
+    lay("two", (base, sft), {ben: "a"})
+    states.append(state())
+    with writing() as session:
+        session.query(Vote).filter_by(battle_id="two").one().changes = [{"outcome": "a"}]
+    states.append(state())
+    assert len(set(states)) == 4
+    assert state() == states[-1]

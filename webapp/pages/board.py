@@ -14,8 +14,8 @@ from pipeline.agreement import agreement, agreement_by_person, consistency
 from store import comparisons, judgements, styled_votes, votes
 from store.database import reading
 from webapp import vote_training
-from webapp.shared import Shared
 from webapp.shell import Page, empty_state, html, link_button, on_load, page_header
+from webapp.sums import SumsOfVotes
 from webapp.views_agreement import AgreementFound, agreement_view
 from webapp.views_board import board_view
 from webapp.views_vote_data import comparisons_view
@@ -102,7 +102,7 @@ def _board_opened(board: Board) -> Updates:
             invitation = empty_state("Nobody has voted yet. Twenty votes already say something.", _vote_button())
             return {board.content: invitation}
         better = comparisons_view(comparisons.trained_on_votes(session))
-        agreed = _drawn().get("agreement", lambda before: agreement_view(_agreement_found(session)))
+        agreed = _drawn().get(session, "agreement", lambda: agreement_view(_agreement_found(session)))
     return {
         board.reference_row: gr.update(visible=True),
         board.better: better,
@@ -143,8 +143,8 @@ def _agreement_found(session: Session) -> AgreementFound:
 
 
 @lru_cache(maxsize=1)
-def _drawn() -> Shared[str]:
-    return Shared(seconds=10.0)
+def _drawn() -> SumsOfVotes[str]:
+    return SumsOfVotes()
 
 
 def _vote_button() -> str:
