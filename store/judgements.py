@@ -145,7 +145,7 @@ def voters(session: Session) -> dict[int, str]:
 
 
 def state_of_votes(session: Session) -> tuple[str, int, int, int]:
-    """Changes whenever a vote is given or changed; tells in one pass over the votes whether a sum of them still holds."""
+    """Changes whenever a vote is given or changed: tells in one pass whether a sum of all votes still holds."""
     query = select(func.count(), func.max(Vote.id), func.sum(func.json_array_length(Vote.changes)))
     count, newest, num_changes = session.execute(query).one()
     return str(session.get_bind().engine.url), count, newest or 0, num_changes or 0
