@@ -14,10 +14,10 @@ extending the Bradley-Terry model to accommodate ties in paired comparison exper
 (his π_i is e^{θ_i}); MacKay, "Information Theory, Inference, and Learning Algorithms" (2003), ch. 27, for Laplace's
 method; Chiang et al., "Chatbot Arena" (2024), sec. 4-5, for choosing pairs by the variance that a vote removes.
 
-The votes are taken to be independent. Those of one person are not quite, and a sandwich estimate clustered by person
-would allow for it; but it is an average over persons, and a team has a handful: with so few clusters it comes out too
-narrow (`python -m bench.ratings` measures how much). So Laplace's intervals stay, and how far people agree with each
-other is told beside them (`pipeline.agreement`).
+The votes are taken to be independent. Where people's tastes differ, those of one person are not, and the intervals are
+narrower than they ought to be. A sandwich estimate clustered by person is no cure for a team: with three people it holds
+the truth less often than Laplace, with five as often, and with thirty still short of 95 % (`bench/RESULTS.md`). So
+Laplace's intervals stay, and how far people agree is told beside them (`pipeline.agreement`).
 """
 
 from __future__ import annotations

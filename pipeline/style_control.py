@@ -179,7 +179,7 @@ class _Problem:
     def _by_model(self, of_gap: Array) -> Array:
         """What each model has of a quantity that side A has as it is, and side B with the other sign."""
         n = self.num_models
-        sums: Array = np.bincount(self.i, of_gap, minlength=n) - np.bincount(self.j, of_gap, minlength=n)
+        sums = np.bincount(self.i, of_gap, minlength=n) - np.bincount(self.j, of_gap, minlength=n)
         return sums.astype(np.float64)
 
 
