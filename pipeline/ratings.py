@@ -16,8 +16,8 @@ method; Chiang et al., "Chatbot Arena" (2024), sec. 4-5, for choosing pairs by t
 
 The votes are taken to be independent. Where people's tastes differ, those of one person are not, and the intervals are
 narrower than they ought to be. A sandwich estimate clustered by person is no cure for a team: with three people it
-holds the truth less often than Laplace, with five as often, and with thirty still short of 95 % (`bench/RESULTS.md`). So
-Laplace's intervals stay, and how far people agree is told beside them (`pipeline.agreement`).
+holds the truth less often than Laplace, with five as often, and with thirty still short of 95 %
+(`bench/RESULTS.md`). So Laplace's intervals stay, and how far people agree is told beside them (`pipeline.agreement`).
 """
 
 from __future__ import annotations
