@@ -1,4 +1,4 @@
-"""Views of the board: the standings as sentences, bars and a matrix, and votes as training data."""
+"""Views of the board: the standings as sentences, bars and a matrix."""
 
 from __future__ import annotations
 
@@ -7,28 +7,76 @@ from html import escape
 from itertools import pairwise
 
 from pipeline.ratings import MOST_VOTES_FORESEEN, Difference, Ratings, Standing
-from store.vote_pairs import VotePairs
+from pipeline.style import FEATURES
+from pipeline.style_control import Effect, StyleControlled
 from webapp.formatting import counted, number
 
 Names = Mapping[int, str]
 """Model names by id."""
 
+MOST_IN_MATRIX = 16
+"""Models whose battles are drawn as a matrix: more would be too small to read."""
+
+_WORTH = {
+    "length": ("longer answers", "shorter answers", "each doubling of the length"),
+    "headers": ("answers with more headers", "answers with fewer headers", "each doubling of the headers"),
+    "bold": ("answers with more bold words", "answers with fewer bold words", "each doubling of the bold passages"),
+    "lists": ("answers with more list items", "answers with fewer list items", "each doubling of the list items"),
+}
+
 # ------------------------------------------------------------------------------------------------------------- board
 
 
-def board_view(ratings: Ratings, names: Names, reference: int, *, num_uncounted: int) -> str:
-    """The board in full: the sentence that matters most, the ratings as bars, and who won against whom."""
-    board = ratings.board(reference)
+def board_view(
+    ratings: Ratings, names: Names, reference: int, *, num_uncounted: int, controlled: StyleControlled | None = None
+) -> str:
+    """The board in full: the sentence that matters most, the ratings as bars, and who won against whom.
+
+    Args:
+        controlled: The ratings at equal length and markup, where those are asked for.
+    """
+    plain = ratings.board(reference)
+    shown = controlled.ratings if controlled else ratings
+    board = shown.board(reference)
     num_votes = sum(standing.votes for standing in board) // 2
-    uncounted = f"; {number(num_uncounted)} more not counted, as an answer named its model" if num_uncounted else ""
+    uncounted = f"; {number(num_uncounted)} more not counted" if num_uncounted else ""
+    style = style_view(controlled, plain, board, names) if controlled else ""
     return (
         f'<div class="h-card"><div class="h-card-head"><h2 class="h-h2">What the votes say</h2>'
         f'<span class="h-quiet h-small">{counted(num_votes, "vote")}{uncounted}</span></div>'
-        f"{_findings(ratings, board, names)}</div>"
+        f"{_findings(shown, board, names)}{style}</div>"
         f"{_ranking(board, names, reference)}"
         f'<div class="h-card"><h2 class="h-h2">Who wins against whom</h2>'
         f"{_win_matrix(ratings, [standing.model for standing in board], names)}</div>"
     )
+
+
+def style_view(controlled: StyleControlled, plain: Sequence[Standing], board: Sequence[Standing], names: Names) -> str:
+    """What voters give for length and markup, and whose place changes once that is taken out."""
+    effects = "".join(
+        f"<li>{effect_words(feature, effect)}</li>"
+        for feature, effect in zip(FEATURES, controlled.effects, strict=True)
+        if effect.is_clear
+    )
+    if not effects:
+        effects = "<li>No preference for length or markup shows in these votes.</li>"
+    before = {standing.model: place for place, standing in enumerate(plain, 1)}
+    moved = [
+        f"<b>{escape(names[standing.model])}</b> from place {before[standing.model]} to {place}"
+        for place, standing in enumerate(board, 1)
+        if before[standing.model] != place
+    ]
+    rest = f" and {number(len(moved) - 5)} more" if len(moved) > 5 else ""
+    change = f"At equal style, {', '.join(moved[:5])}{rest}." if moved else "At equal style, the order stays as it is."
+    return f'<ul class="h-arena-findings h-board-style">{effects}<li>{change}</li></ul>'
+
+
+def effect_words(feature: str, effect: Effect) -> str:
+    """ "Voters here prefer longer answers: +12 ± 5 points for each doubling of the length." """
+    more, fewer, unit = _WORTH[feature]
+    size = f"+{abs(round(effect.points))} ± {points(effect.half_width, sign=False)} points"
+    turned = unit if effect.points > 0 else unit.replace("doubling", "halving")
+    return f"Voters here prefer {more if effect.points > 0 else fewer}: {size} for {turned}."
 
 
 def verdict(difference: Difference, names: Names) -> str:
@@ -116,7 +164,11 @@ def _interval_words(standing: Standing) -> str:
     return f"{points(standing.points)} ± {points(standing.half_width, sign=False)}"
 
 
-def _win_matrix(ratings: Ratings, order: Sequence[int], names: Names) -> str:
+def _win_matrix(ratings: Ratings, everyone: Sequence[int], names: Names) -> str:
+    order = everyone[:MOST_IN_MATRIX]
+    limited = (
+        f" The {MOST_IN_MATRIX} strongest of {number(len(everyone))} models." if len(order) < len(everyone) else ""
+    )
     heads = "".join(f'<th scope="col" title="{escape(names[model])}">{i}</th>' for i, model in enumerate(order, 1))
     rows = "".join(
         f'<tr><th scope="row"><span class="h-quiet">{place}</span> {escape(names[model])}</th>'
@@ -128,7 +180,7 @@ def _win_matrix(ratings: Ratings, order: Sequence[int], names: Names) -> str:
         '<div class="h-arena-matrix-wrap"><table class="h-arena-matrix"><thead><tr><th></th>'
         f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
         '<p class="h-quiet h-small">The share of votes that the row won against the column, a tie counted as half, and '
-        "how many votes that is.</p>"
+        f"how many votes that is.{limited}</p>"
     )
 
 
@@ -145,27 +197,3 @@ def _win_cell(ratings: Ratings, model: int, other: int) -> str:
 def _rounded(votes: int) -> int:
     """Two digits of a number that is an estimate."""
     return votes if votes < 100 else round(votes, -1)
-
-
-# ---------------------------------------------------------------------------------------------- votes as training data
-
-
-def pairs_view(pairs: VotePairs, model_name: str | None) -> str:
-    """How many pairs the votes make, what was left out and why, and which model would be trained on them."""
-    if not pairs.num_votes:
-        return (
-            '<p class="h-quiet">There are no votes yet: each vote for one of two answers makes a pair to train on.</p>'
-        )
-    left_out = "".join(
-        f'<tr><td class="h-num">{number(votes)}</td><td>{escape(reason)}</td></tr>'
-        for reason, votes in sorted(pairs.left_out.items(), key=lambda item: -item[1])
-    )
-    reasons = f'<table class="h-arena-left-out"><tbody>{left_out}</tbody></table>' if left_out else ""
-    heading = f'<p class="h-quiet">{counted(sum(pairs.left_out.values()), "vote")} left out:</p>' if left_out else ""
-    whom = (
-        f"DPO would train <b>{escape(model_name)}</b>, the best-rated model that can be trained."
-        if model_name
-        else "No model that was voted on can be trained."
-    )
-    made = f"{counted(pairs.num_votes, 'vote')} make {counted(len(pairs.rows), 'preference pair')}. {whom}"
-    return f'<div class="h-arena-pairs"><p>{made}</p>{heading}{reasons}</div>'

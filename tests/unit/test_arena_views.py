@@ -6,9 +6,10 @@ import re
 
 from pipeline.ratings import Standing, Tally, fit_ratings
 from store.schema import Battle, Model, Vote
-from store.vote_pairs import VotePairs
+from store.vote_pairs import VoteRows
 from webapp.views_arena import blind_view, change_view, failed_view, revealed_view, waiting_view
-from webapp.views_board import board_view, interval_bar, pairs_view, percent, points, verdict
+from webapp.views_board import board_view, interval_bar, percent, points, verdict
+from webapp.views_vote_data import ModelToTrain, rows_view
 
 NAMES = {1: "sft-7", 2: "dpo-3"}
 
@@ -116,10 +117,16 @@ def test_the_board_names_every_model_and_escapes_it() -> None:
 
 
 def test_the_account_of_pairs_says_what_was_left_out_and_whom_it_would_train() -> None:
-    pairs = VotePairs(rows=[{}, {}], num_votes=5, left_out={"the vote was a tie": 3})
-    view = pairs_view(pairs, "sft-7")
-    assert "5 votes make 2 preference pairs" in view
+    pairs = VoteRows(
+        outcomes={"one": "a", "two": "b"},
+        sides={"one": (1, 2), "two": (3, 4)},
+        num_votes=5,
+        left_out={"the vote was a tie": 3},
+    )
+    view = rows_view(pairs, ModelToTrain(1, "<sft>", frozenset({1, 9})))
+    assert "5 votes make <b>2 preference pairs</b>" in view
     assert "3 votes left out" in view
-    assert "<b>sft-7</b>" in view
-    assert "no votes yet" in pairs_view(VotePairs(), None)
-    assert "No model" in pairs_view(pairs, None)
+    assert "<b>&lt;sft&gt;</b>" in view
+    assert "1 of them (50 %) are off-policy" in view
+    assert "no votes here" in rows_view(VoteRows(), None)
+    assert "No model" in rows_view(pairs, None)

@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Callable
 
+import choix
 import numpy as np
 import pytest
 
-from pipeline.ratings import ELO_PER_LOGIT, Z_95, Outcome, Tally, fit_ratings
+from pipeline.ratings import ELO_PER_LOGIT, Z_95, Outcome, Prior, Tally, fit_ratings
 
 
 def simulate_votes(
@@ -75,6 +76,24 @@ def test_a_model_without_votes_stands_at_the_prior() -> None:
 def test_no_votes_and_no_models_is_an_empty_board() -> None:
     assert fit_ratings([]).models == ()
     assert [standing.points for standing in fit_ratings([], models=[5, 6]).board(reference=5)] == [0, 0]
+
+
+def test_without_prior_and_ties_the_strengths_are_those_of_an_independent_library() -> None:
+    rng = np.random.default_rng(41)
+    no_prior = Prior(strength_variance=1e9, tie_mean=-40.0, tie_variance=1e-9)
+    for _ in range(20):
+        num_models = int(rng.integers(2, 8))
+        counts = rng.integers(1, 12, size=(num_models, num_models))  # each beats each, so that the maximum is finite
+        duels = [(a, b) for a in range(num_models) for b in range(num_models) if a != b]
+        ours = fit_ratings([Tally(a, b, "a", int(counts[a, b])) for a, b in duels], prior=no_prior).strengths
+        one_by_one = [duel for duel in duels for _ in range(counts[duel])]
+        theirs = choix.opt_pairwise(num_models, one_by_one, tol=1e-12)
+        np.testing.assert_allclose(ours - ours.mean(), theirs - theirs.mean(), atol=1e-5)
+
+
+def test_a_skip_is_never_rated() -> None:
+    with pytest.raises(AssertionError, match="skip"):
+        fit_ratings([Tally(1, 2, "skip", 1)])  # type: ignore[arg-type]
 
 
 def test_ties_keep_the_gap_that_half_wins_would_shrink() -> None:

@@ -14,7 +14,7 @@ from pipeline.ratings import fit_ratings
 from store import datasets, votes
 from store.database import reading, writing
 from store.schema import Battle, Model, Person, Vote
-from store.vote_pairs import add_dataset, is_held_out, preference_rows
+from store.vote_pairs import add_dataset, is_held_out, preference_rows, texts_of
 from store.votes import BadVote, NoBattle, TooFewModels
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -275,7 +275,8 @@ def test_a_win_is_a_pair_with_the_better_answer_chosen() -> None:
     vote(battle_id, person, "b")
     with reading() as session:
         pairs = preference_rows(session)
-    assert pairs.rows == [
+        rows = list(texts_of(session, pairs))
+    assert rows == [
         {
             "prompt": [{"role": "user", "content": trained_prompt()}],
             "chosen": [{"role": "assistant", "content": "better"}],
@@ -283,7 +284,7 @@ def test_a_win_is_a_pair_with_the_better_answer_chosen() -> None:
         }
     ]
     assert pairs.battle_ids == [battle_id]
-    assert pairs.model_names == {"base", "sft"}
+    assert len(pairs.model_ids) == 2
     assert pairs.left_out == {}
 
 
@@ -304,7 +305,7 @@ def test_every_vote_that_becomes_no_pair_is_accounted_for() -> None:
     vote(disputed, ben, "b")
     with reading() as session:
         pairs = preference_rows(session)
-    assert len(pairs.rows) == 1
+    assert pairs.num_rows == 1
     assert pairs.num_votes == 10
     assert pairs.left_out == {
         "the vote was a tie": 1,
@@ -323,7 +324,7 @@ def test_a_worse_answer_that_was_cut_off_still_makes_a_pair() -> None:
     person = add_person()
     vote(fight(person, finish_reasons=("stop", "length")), person, "a")
     with reading() as session:
-        assert len(preference_rows(session).rows) == 1
+        assert preference_rows(session).num_rows == 1
 
 
 def test_about_a_tenth_of_prompts_is_held_out_and_always_the_same_ones() -> None:
@@ -350,7 +351,9 @@ def test_votes_become_a_dataset_version_that_names_its_battles_and_is_the_same_f
     assert first.version.provenance["battles"] == [battle_id]
     assert first.version.provenance["models"] == ["base", "sft"]
     with reading() as session:
-        assert list(datasets.rows_of(datasets.get_version(session, first.version.id))) == preference_rows(session).rows
+        kept = list(datasets.rows_of(datasets.get_version(session, first.version.id)))
+        assert kept == list(texts_of(session, preference_rows(session)))
+    assert first.version.provenance["filter"] == {"least_agreement": 1.0}
 
 
 def test_no_dataset_is_made_of_ties_alone() -> None:
