@@ -94,7 +94,7 @@ def test_a_newcomer_walks_from_an_empty_machine_to_a_model_trained_on_votes(
     expect(page.get_by_text(f"{NUM_VOTES} votes").first).to_be_visible()
 
     # 7. Train on these votes: a dataset, a DPO form on it, and one more model in the arena.
-    page.get_by_role("button", name="Make the dataset and set up DPO").click()
+    page.get_by_role("button", name="Train on these votes").click()
     page.wait_for_url("**/train?recipe=dpo**")
     page.get_by_placeholder("dpo-…").fill("willow-votes")
     page.get_by_role("button", name="Start alignment").click()
