@@ -199,7 +199,8 @@ def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | Non
     """The job's name and state, one sentence on what it is doing or why it ended, and how far it is."""
     now = now or datetime.now(UTC)
     state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
-    again = link_button("Run again with changes", f"/train?recipe={job.recipe}&again={job.id}")
+    form = f"/train?recipe={job.recipe}&again={job.id}" if recipe.produces == "model" else f"/prompts?again={job.id}"
+    again = link_button("Run again with changes", form)
     failure = ""
     if job.state == JobState.FAILED:
         failure = error_block(HoneError(job.error_message or "The job failed.", job.error_advice or ""))
