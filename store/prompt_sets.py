@@ -106,7 +106,7 @@ def list_prepared(session: Session) -> list[Prepared]:
     query = select(*columns, func.count(), func.min(PreparedAnswer.id)).group_by(*columns).order_by(*columns)
     rows = session.execute(query).all()
     first_ids = [first_id for *_, first_id in rows]
-    settings = dict(
+    settings: dict[int, Json] = dict(
         session.execute(select(PreparedAnswer.id, PreparedAnswer.settings).where(PreparedAnswer.id.in_(first_ids)))
         .tuples()
         .all()

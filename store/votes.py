@@ -26,6 +26,7 @@ OUTCOMES = (*get_args(Outcome), "skip")
 REASONS = ("correct", "follows the request", "complete", "clear", "concise", "tone", "safe")
 """What somebody may find better about an answer, besides words of their own."""
 LONGEST_COMMENT = 2_000
+MOST_CHANGES = 20
 
 SKIPPED = "It was skipped."
 ASKED_AGAIN = "It was asked again to see whether you say the same."
@@ -252,10 +253,11 @@ def describe(
     given = find_vote(session, battle_id, person_id)
     if given is None:
         raise BadVote("You have not voted on this battle.", "Vote first, then say why.")
-    unknown = [reason for reason in reasons if reason not in REASONS]
-    if unknown or strength not in (None, 1, 2):
+    unknown = [str(reason) for reason in reasons if reason not in REASONS]
+    unknown += [] if strength in (None, 1, 2) else [str(strength)]
+    if unknown:
         raise BadVote(
-            f"{(unknown or [strength])[0]!r} is not among what can be said of a vote.",
+            f"{unknown[0][:40]!r} is not among what can be said of a vote.",
             f"Choose a strength of 1 or 2, and reasons of: {', '.join(REASONS)}.",
         )
     if len(comment) > LONGEST_COMMENT:
@@ -270,6 +272,8 @@ def _changed(session: Session, battle: Battle, given: Vote, outcome: str, second
     """What becomes of a vote when the same person votes again."""
     if given.outcome == outcome:
         return given
+    if len(given.changes) >= MOST_CHANGES:
+        raise BadVote(f"This vote was changed {MOST_CHANGES} times already.", "Go on to the next battle.")
     is_after_reveal = is_revealed(session, given)
     kept = outcome if is_after_reveal else given.outcome
     change = {"outcome": kept, "at": utc_now().isoformat(), "is_after_reveal": is_after_reveal}

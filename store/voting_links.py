@@ -14,15 +14,13 @@ from sqlalchemy.orm import Session
 from pipeline.errors import BadSpec, HoneError
 from store import datasets, models, users
 from store.drawing import Course
-from store.schema import Battle, Person, Vote, VotingLink, utc_now
+from store.schema import Person, Vote, VotingLink, utc_now
 
 LONGEST_NAME = 80
 MOST_VOTES_AN_HOUR = 3_600
 VOTERS_WORTH = 20
 """A link takes as many votes an hour as so many of its voters may give."""
 MOST_NEW_VOTERS_AN_HOUR = 200
-MOST_OPEN_BATTLES = 3
-"""Battles that one voter may have begun and not voted on: somebody who never votes costs no more."""
 
 _HOUR = timedelta(hours=1)
 
@@ -142,6 +140,8 @@ def welcome_voter(session: Session, link: VotingLink, token: str) -> Person:
     known = find_voter(session, link, token)
     if known is not None:
         return known
+    if users.find_person(session, token) is not None:
+        raise NoLink  # somebody of the team, or a voter of another link, is made nobody else
     since = utc_now() - _HOUR
     newcomers = select(func.count()).where(Person.link_id == link.id, Person.created_at > since)
     if (session.scalar(newcomers) or 0) >= MOST_NEW_VOTERS_AN_HOUR:
@@ -170,10 +170,10 @@ def check_may_vote(session: Session, link: VotingLink, person_id: int) -> None:
         raise TooManyVotes("This link has brought as many votes within an hour as it may.", "Come back later.")
 
 
-def is_own_battle(session: Session, battle_id: str, person_id: int) -> bool:
-    """Whether a battle was drawn for this voter: no other is shown."""
-    battle = session.get(Battle, battle_id)
-    return battle is not None and battle.person_id == person_id
+def num_votes_of(session: Session, person_id: int) -> int:
+    """How many battles somebody has judged, without those that were skipped."""
+    query = select(func.count()).where(Vote.person_id == person_id, Vote.outcome != "skip")
+    return session.scalar(query) or 0
 
 
 def _digest(token: str) -> str:

@@ -43,8 +43,8 @@ def waiting_view(battle: Battle, seconds: int) -> str:
 def blind_view(battle: Battle) -> str:
     """Two answers, nothing else."""
     return _prompt_view(battle) + _sides(
-        _side("A", _answer_text(battle.answer_a, battle.finish_a), ""),
-        _side("B", _answer_text(battle.answer_b, battle.finish_b), ""),
+        _side("A", answer_text(battle.answer_a, battle.finish_a), ""),
+        _side("B", answer_text(battle.answer_b, battle.finish_b), ""),
     )
 
 
@@ -61,8 +61,8 @@ def revealed_view(battle: Battle, vote: Vote, change: str, others: Sequence[tupl
         others: What other people said of the battle, and their names.
     """
     sides = _sides(
-        _side("A", _answer_text(battle.answer_a, battle.finish_a), _name_of(battle, "a"), is_best=vote.outcome == "a"),
-        _side("B", _answer_text(battle.answer_b, battle.finish_b), _name_of(battle, "b"), is_best=vote.outcome == "b"),
+        _side("A", answer_text(battle.answer_a, battle.finish_a), _name_of(battle, "a"), is_best=vote.outcome == "a"),
+        _side("B", answer_text(battle.answer_b, battle.finish_b), _name_of(battle, "b"), is_best=vote.outcome == "b"),
     )
     words = f'<span class="h-strong">{OUTCOME_WORDS[vote.outcome]}</span> '
     note = f'<div class="h-note h-arena-verdict" role="status">{words}{change}</div>'
@@ -107,7 +107,14 @@ def change_view(vote: Vote, before: Difference | None, after: Difference | None,
 
 
 def _prompt_view(battle: Battle) -> str:
-    return f'<div class="h-arena-prompt" aria-label="Prompt">{escape(battle.messages[-1]["content"])}</div>'
+    return f'<div class="h-arena-prompt" aria-label="Prompt">{escape(prompt_text(battle))}</div>'
+
+
+def prompt_text(battle: Battle) -> str:
+    """What both models answer: the question, or the whole conversation where there is more of it."""
+    if len(battle.messages) == 1:
+        return str(battle.messages[0]["content"])
+    return "\n\n".join(f"{message['role'].capitalize()}: {message.get('content') or ''}" for message in battle.messages)
 
 
 def _sides(a: str, b: str) -> str:
@@ -123,7 +130,8 @@ def _side(letter: str, body: str, name: str, *, is_best: bool = False) -> str:
     )
 
 
-def _answer_text(text: str | None, finish_reason: str | None) -> str:
+def answer_text(text: str | None, finish_reason: str | None) -> str:
+    """An answer as HTML, with everything in it escaped that is no markup of ours."""
     if not (text or "").strip():
         return '<p class="h-quiet">The model answered nothing.</p>'
     cut_off = '<p class="h-quiet h-small">Cut off at the token limit.</p>' if finish_reason == "length" else ""

@@ -175,20 +175,22 @@ def _why_it_waits(job: Job) -> str:
     return f"held: {job_link(before)} is {state}; it goes on when that is continued"
 
 
-def pager(total: int, offset: int, limit: int, query: Mapping[str, str]) -> str:
+def pager(
+    total: int, offset: int, limit: int, query: Mapping[str, str], *, path: str = "/jobs", noun: str = "job"
+) -> str:
     """`1 to 50 of 10 000 jobs`, with links to the pages before and after."""
     if total == 0:
         return ""
     last = min(offset + limit, total)
 
     def link(words: str, start: int) -> str:
-        return link_button(words, "/jobs?" + urlencode({**query, "offset": str(start)}), slim=True)
+        return link_button(words, f"{path}?" + urlencode({**query, "offset": str(start)}), slim=True)
 
     before = link("Newer", max(0, offset - limit)) if offset else ""
     after = link("Older", offset + limit) if last < total else ""
     return (
         f'<div class="h-line h-apart"><span class="h-quiet h-small">{number(offset + 1)} to {number(last)} of '
-        f'{counted(total, "job")}</span><span class="h-line">{before}{after}</span></div>'
+        f'{counted(total, noun)}</span><span class="h-line">{before}{after}</span></div>'
     )
 
 
