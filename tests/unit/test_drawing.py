@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from pipeline.errors import HoneError
-from store import attempts, drawing, jobs, prompt_sets, repeats, votes
+from store import attempts, drawing, fleet, jobs, prompt_sets, repeats, votes
+from store.attempts import StaleAttempt
 from store.database import reading, writing
 from store.drawing import BadCourse, Course
-from store.fleet import heartbeat
 from store.prompt_sets import NoPreparedPair, settings_sha256
 from store.schema import Battle, Model, Person, PreparedAnswer, Vote
 from tests.real_jobs import add_rows
@@ -121,7 +120,7 @@ def test_exactly_two_chosen_models_meet_and_nothing_is_repeated() -> None:
     ids = [add_model(name) for name in ("base", "sft", "dpo")]
     ada = add_person("Ada")
     course = Course.of_address(f"{ids[2]},{ids[0]}", "")
-    for seed in range(60):
+    for seed in range(20):
         battle = begin(ada, course, seed)
         judge(battle)
         assert {battle.model_a_id, battle.model_b_id} == {ids[0], ids[2]}
@@ -144,16 +143,19 @@ def test_a_course_comes_back_from_its_own_address() -> None:
 def test_about_a_tenth_of_battles_are_repeats_half_of_them_ones_own() -> None:
     add_model("base"), add_model("sft")
     ada, ben = add_person("Ada"), add_person("Ben")
-    for seed in range(60):
-        judge(begin(ben, Course(), seed=10_000 + seed))
+    ordinary = seed_that_rolls(0.5, 0.9)
+    for person in (ben, ada):
+        judge(begin(person, Course(), ordinary))
+    for _ in range(repeats.FEWEST_BETWEEN):
+        begin(ada, Course(), ordinary)
     kinds: Counter[str] = Counter()
-    for seed in range(300):
-        battle = begin(ada, Course(), seed)
-        judge(battle)
-        kinds[battle.draw["policy"]] += 1
-    others, own = kinds["repeat: another's again"], kinds["repeat: one's own again, swapped"]
-    assert 5 <= others <= 28
-    assert 5 <= own <= 28
+    for seed in range(1000):
+        with writing() as session:
+            battle = repeats.draw(session, ada, random.Random(seed), Course().condition(), seed=seed)
+            kinds[battle.draw["policy"] if battle else "new"] += 1
+            session.rollback()
+    assert 30 <= kinds["repeat: another's again"] <= 70
+    assert 30 <= kinds["repeat: one's own again, swapped"] <= 70
 
 
 def seed_that_rolls(low: float, high: float) -> int:
@@ -198,13 +200,13 @@ def test_what_a_job_wrote_is_registered_once_and_never_under_an_old_epoch(home: 
     base, version_id = add_model("base"), add_prompts(home)
     with writing() as session:
         job_id = jobs.submit(session, "answer", {"model": f"model:{base}", "dataset": f"dataset:{version_id}"}).id
-        heartbeat(session, "worker", name="worker", machine="here", slots=1, devices=[])
+        fleet.beat(session, worker_id="worker", name="worker", machine="here", devices=[{"id": "cpu"}])
         claim = attempts.claim(session, worker_id="worker", worker_name="worker", free={"cpu": "cpu"}, most_slots=1)
     assert claim is not None
     file = tmp_path / "answers.jsonl"
     line = {"row": 0, "seed": 1, "text": "Yes\0.", "finish_reason": "stop", "provenance": {}}
     file.write_text(json.dumps(line) + "\n" + json.dumps(line | {"row": 1, "text": "line\u2028end"}) + "\n")
-    with pytest.raises(HoneError), writing() as session:
+    with pytest.raises(StaleAttempt), writing() as session:
         prompt_sets.register_answers(session, job_id, claim.epoch - 1, file, {})
     prepare(version_id, base, [0])
     with writing() as session:
