@@ -40,14 +40,14 @@ def _prepared_card(version: DatasetVersion, alike: Sequence[Prepared], names: Na
     vote = link_button("Vote on these", f"/arena?prompts={version.id}", slim=True) if len(alike) > 1 else ""
     settings = alike[0].settings
     how = (
-        f"temperature {number(settings['temperature'])}, top-p {number(settings['top_p'])}, "
+        f"temperature {settings['temperature']:g}, top-p {settings['top_p']:g}, "
         f"at most {counted(settings['max_tokens'], 'token')}"
     )
     more = "" if vote else '<p class="h-quiet h-small">A second model is needed before anybody can vote.</p>'
     return (
         f'<section class="h-card"><div class="h-card-head"><h2 class="h-h2"><a href="/dataset?id={version.id}">'
         f"{escape(version.dataset.name)} v{version.number}</a></h2>{vote}</div>"
-        f'<p class="h-quiet h-small">{how}</p><table class="h-table h-bare"><thead><tr><th>Model</th>'
+        f'<p class="h-quiet h-small">{how}</p><table class="h-table h-bare h-prepared"><thead><tr><th>Model</th>'
         f'<th class="h-num">Answers</th></tr></thead><tbody>{rows}</tbody></table>{more}</section>'
     )
 

@@ -126,7 +126,7 @@ def _draw_ballot() -> Ballot:
 def _draw_why() -> WhyRow:
     with gr.Column(visible=False, elem_classes="h-arena-why") as box:
         with gr.Row(elem_classes="h-arena-why-row"):
-            strength = gr.Radio(list(STRENGTHS), label="How much better", min_width=160, scale=0)
+            strength = gr.Radio(list(STRENGTHS), label="How much better", min_width=240, scale=0)
             reasons = gr.CheckboxGroup(list(votes.REASONS), label="What made the difference", min_width=240, scale=1)
         with gr.Row(elem_classes="h-arena-why-row"):
             comment = gr.Textbox(
@@ -136,7 +136,7 @@ def _draw_why() -> WhyRow:
                 [("the same", ""), *((words, outcome) for outcome, words in VOTES)],
                 value="",
                 label="Now that I see the names, I would say",
-                min_width=240,
+                min_width=320,
                 scale=0,
                 filterable=False,
             )

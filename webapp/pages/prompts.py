@@ -99,7 +99,7 @@ def _draw_sharing() -> LinkForm:
         )
         with gr.Row():
             name = gr.Textbox(label="Name", info="Voters see it as the title.", max_length=voting_links.LONGEST_NAME)
-            prompts = gr.Dropdown([], label="Voted on")
+            prompts = gr.Dropdown([], label="Voted on", info="A set with prepared answers needs no waiting.")
             chosen = gr.Dropdown([], multiselect=True, label="Models", info="None means all.")
             votes_an_hour = gr.Number(
                 120,
