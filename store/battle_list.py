@@ -60,7 +60,7 @@ def voters(session: Session) -> list[tuple[int, str]]:
 
 def names_of_people(session: Session, person_ids: Sequence[int]) -> dict[int, str]:
     rows = session.execute(select(Person.id, Person.name).where(Person.id.in_(set(person_ids))))
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def tags(session: Session) -> list[str]:

@@ -106,11 +106,8 @@ def list_prepared(session: Session) -> list[Prepared]:
     query = select(*columns, func.count(), func.min(PreparedAnswer.id)).group_by(*columns).order_by(*columns)
     rows = session.execute(query).all()
     first_ids = [first_id for *_, first_id in rows]
-    settings: dict[int, Json] = dict(
-        session.execute(select(PreparedAnswer.id, PreparedAnswer.settings).where(PreparedAnswer.id.in_(first_ids)))
-        .tuples()
-        .all()
-    )
+    firsts = session.execute(select(PreparedAnswer.id, PreparedAnswer.settings).where(PreparedAnswer.id.in_(first_ids)))
+    settings: dict[int, Json] = {row[0]: row[1] for row in firsts}
     alive = {model.id for model in list_models(session)}
     return [
         Prepared(version_id, model_id, digest, settings[first_id], count)

@@ -108,15 +108,11 @@ def revoke(session: Session, link_id: int) -> VotingLink:
 
 def list_links(session: Session) -> list[LinkUse]:
     """Every link that was ever made, the newest first."""
-    voters = dict(
-        session.execute(
-            select(Person.link_id, func.count()).where(Person.link_id.is_not(None)).group_by(Person.link_id)
-        )
-        .tuples()
-        .all()
-    )
-    query = select(Person.link_id, func.count()).join(Vote, Vote.person_id == Person.id).group_by(Person.link_id)
-    given = dict(session.execute(query.where(Person.link_id.is_not(None))).tuples().all())
+    has_link = Person.link_id.is_not(None)
+    people = session.execute(select(Person.link_id, func.count()).where(has_link).group_by(Person.link_id))
+    query = select(Person.link_id, func.count()).join(Vote, Vote.person_id == Person.id).where(has_link)
+    votes = session.execute(query.group_by(Person.link_id))
+    voters, given = ({row[0]: row[1] for row in rows} for rows in (people, votes))
     links = session.scalars(select(VotingLink).order_by(VotingLink.id.desc()))
     return [LinkUse(link, voters.get(link.id, 0), given.get(link.id, 0)) for link in links]
 
