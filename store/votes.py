@@ -6,18 +6,31 @@ import random
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast, get_args
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from pipeline.errors import HoneError
 from pipeline.ratings import Outcome, Ratings, Tally, fit_ratings
+from store import repeats
 from store.models import list_models, list_own_models
-from store.schema import Battle, Model, Vote, utc_now
+from store.schema import Battle, Model, Person, Vote, utc_now
 
 DRAW_POLICY = "variance-gain, uniform floor 0.2"
+
+OUTCOMES = (*get_args(Outcome), "skip")
+"""What a vote may say; `tie` is of earlier days, when nobody was asked whether both were good."""
+
+REASONS = ("correct", "follows the request", "complete", "clear", "concise", "tone", "safe")
+"""What somebody may find better about an answer, besides words of their own."""
+LONGEST_COMMENT = 2_000
+MOST_CHANGES = 20
+
+SKIPPED = "It was skipped."
+ASKED_AGAIN = "It was asked again to see whether you say the same."
+_UNFINISHED = {"length": "it was cut off at the token limit", "cancelled": "it was stopped"}
 
 
 class TooFewModels(HoneError):
@@ -36,12 +49,21 @@ class BadVote(HoneError):
 
 
 def create_battle(
-    session: Session, *, person_id: int, prompt: str, settings: dict[str, Any], seed: int | None = None
+    session: Session,
+    *,
+    person_id: int,
+    prompt: str,
+    settings: dict[str, Any],
+    seed: int | None = None,
+    models: Collection[int] = (),
 ) -> Battle:
     """Draw two models for a prompt; their answers come with `save_answers`.
 
     Everything random follows from `seed`, which is kept: which pair (see `Ratings.pair_probabilities`), which of the
     two stands on side A, and the sampling seed of each side.
+
+    Args:
+        models: Those that may meet; empty for all. Two are a pair that was chosen by hand.
 
     Raises:
         TooFewModels: if there are not two models.
@@ -51,7 +73,7 @@ def create_battle(
         raise NoBattle("The prompt is empty.", "Write something, or take the next prompt of the list.")
     seed = secrets.randbits(48) if seed is None else seed
     chance = random.Random(seed)
-    pair, probability = draw_pair(session, chance)
+    pair, probability = draw_pair(session, chance, models)
     model_a_id, model_b_id = chance.sample(pair, k=2)
     seeds = {"seed_a": chance.randrange(2**31), "seed_b": chance.randrange(2**31)}
     battle = Battle(
@@ -61,7 +83,7 @@ def create_battle(
         model_a_id=model_a_id,
         model_b_id=model_b_id,
         settings=settings | seeds,
-        draw={"policy": DRAW_POLICY, "probability": probability, "seed": seed},
+        draw=how_drawn(models, probability, seed),
         state="preparing",
     )
     session.add(battle)
@@ -69,25 +91,48 @@ def create_battle(
     return battle
 
 
-def draw_pair(session: Session, chance: random.Random) -> tuple[tuple[int, int], float]:
-    """Two models that should meet, and the probability with which they were drawn.
+def draw_pair(session: Session, chance: random.Random, models: Collection[int] = ()) -> tuple[tuple[int, int], float]:
+    """Two models (of `models`, if any are named) that should meet, and the probability with which they were drawn.
 
     Raises:
         TooFewModels: if there are not two models.
     """
-    models = [model.id for model in list_models(session) if model.checkpoint_job_id is None]
-    if len(models) < 2:
+    probabilities = pair_probabilities(session, models)
+    (pair,) = chance.choices(list(probabilities), weights=list(probabilities.values()))
+    return pair, probabilities[pair]
+
+
+def pair_probabilities(session: Session, models: Collection[int] = ()) -> dict[tuple[int, int], float]:
+    """How often each pair (a < b) should meet of the models that are there; of `models`, if any are named.
+
+    A kept checkpoint meets others only where it is named.
+
+    Raises:
+        TooFewModels: if there are not two of them.
+    """
+    alive = [
+        model.id
+        for model in list_models(session)
+        if (model.id in models if models else model.checkpoint_job_id is None)
+    ]
+    if len(alive) < 2:
         raise TooFewModels(
-            f"A battle needs two models; there {'is one' if models else 'is none'}.",
+            f"A battle needs two models; there {'is one' if alive else 'is none'}.",
             "Train or import another on the Train and Models pages.",
         )
-    probabilities = {
+    weights = {
         pair: probability
-        for pair, probability in standings(session, also=models).pair_probabilities().items()
-        if pair[0] in models and pair[1] in models
+        for pair, probability in standings(session, also=alive).pair_probabilities().items()
+        if pair[0] in alive and pair[1] in alive
     }
-    (pair,) = chance.choices(list(probabilities), weights=list(probabilities.values()))
-    return pair, probabilities[pair] / sum(probabilities.values())
+    total = sum(weights.values())
+    return {pair: weight / total for pair, weight in weights.items()}
+
+
+def how_drawn(models: Collection[int], probability: float, seed: int) -> dict[str, Any]:
+    """What is kept of how a pair was drawn."""
+    policy = "chosen by hand" if len(models) == 2 else DRAW_POLICY
+    return {"policy": policy, "probability": probability, "seed": seed}
 
 
 def draw_prompt(session: Session, person_id: int, prompts: Sequence[str]) -> str:
@@ -108,20 +153,37 @@ def get_battle(session: Session, battle_id: str) -> Battle:
     return battle
 
 
-def open_battle(session: Session, person_id: int) -> Battle | None:
-    """The battle that a person is in: the oldest that waits for its answers or for the person's vote."""
-    query = select(Battle).where(Battle.person_id == person_id, Battle.state.in_(("preparing", "ready")))
-    return session.scalar(query.order_by(Battle.created_at).limit(1))
+def open_battles(session: Session, person_id: int, condition: ColumnElement[bool] | None = None) -> Sequence[Battle]:
+    """The battles that wait for their answers or for this person's vote, the oldest first."""
+    query = select(Battle).where(
+        Battle.person_id == person_id,
+        Battle.state.in_(("preparing", "ready", "voted")),
+        ~Battle.votes.any(Vote.person_id == person_id),
+    )
+    if condition is not None:
+        query = query.where(condition)
+    return session.scalars(query.order_by(Battle.created_at, Battle.id)).all()
+
+
+def open_battle(session: Session, person_id: int, condition: ColumnElement[bool] | None = None) -> Battle | None:
+    """The battle that a person is in: the oldest that is open."""
+    return next(iter(open_battles(session, person_id, condition)), None)
 
 
 def save_answers(
-    session: Session, battle_id: str, *, answers: tuple[str, str], finish_reasons: tuple[str, str]
+    session: Session,
+    battle_id: str,
+    *,
+    answers: tuple[str, str],
+    finish_reasons: tuple[str, str],
+    provenance: dict[str, Any] | None = None,
 ) -> None:
-    """Keep both answers at once, whole: before that, neither is shown."""
+    """Keep both answers at once, whole: before that, neither is shown. With them, the hashes of what wrote them."""
     battle = get_battle(session, battle_id)
     if battle.state == "preparing":
         battle.answer_a, battle.answer_b = answers
         battle.finish_a, battle.finish_b = finish_reasons
+        battle.provenance = provenance or {}
         battle.state = "ready"
 
 
@@ -138,35 +200,97 @@ def fail_battle(session: Session, battle_id: str, reason: str) -> None:
 
 
 def vote(session: Session, battle_id: str, person_id: int, outcome: str, *, seconds: float | None = None) -> Vote:
-    """Record what a person says of a battle. It ends the blindness for that person, so the first word stands.
+    """Record what a person says of a battle: one vote, which can be changed until that person sees the names.
 
-    Pressing twice is one vote.
+    Until then a later word replaces the earlier one. After it, the later word is kept in `changes` and the vote stays
+    as it is: whoever knows the names no longer judges blindly. Pressing twice is one vote.
 
     Raises:
         NoBattle: if there is no such battle.
-        BadVote: if the outcome is not one, the answers are not there, or the person has said something else already.
+        BadVote: if the outcome is not one, or the answers are not there.
     """
-    if outcome not in get_args(Outcome):
-        raise BadVote(f"{outcome[:40]!r} is not a vote.", f"Choose one of: {', '.join(get_args(Outcome))}.")
+    if outcome not in OUTCOMES:
+        raise BadVote(f"{outcome[:40]!r} is not a vote.", f"Choose one of: {', '.join(OUTCOMES)}.")
     session.get(Battle, battle_id, with_for_update=True)  # of two presses at once, the second waits for the first
     battle = get_battle(session, battle_id)
-    earlier = find_vote(session, battle_id, person_id)
-    if earlier is not None and earlier.outcome == outcome:
-        return earlier
-    if earlier is not None:
-        raise BadVote("You have already voted on this battle and seen the names.", "Go on to the next battle.")
+    given = find_vote(session, battle_id, person_id)
+    if given is not None:
+        return _changed(session, battle, given, outcome, seconds)
     if battle.state not in ("ready", "voted"):
         raise BadVote("The answers to this battle are not there yet.", "Wait for them, or begin a new battle.")
     given = Vote(
         battle_id=battle_id,
         person_id=person_id,
         outcome=outcome,
-        uncounted_because=_why_uncounted(battle),
+        uncounted_because=_why_uncounted(session, battle, person_id, outcome),
         seconds=seconds,
     )
     battle.state = "voted"
-    battle.revealed_at = battle.revealed_at or utc_now()
     session.add(given)
+    session.flush()
+    if is_revealed(session, given):
+        battle.revealed_at = battle.revealed_at or utc_now()
+    return given
+
+
+def is_revealed(session: Session, given: Vote) -> bool:
+    """Whether the names are shown to the one who gave this vote: not for a skip, and never by a voting link."""
+    return given.outcome != "skip" and session.get_one(Person, given.person_id).link_id is None
+
+
+def describe(
+    session: Session,
+    battle_id: str,
+    person_id: int,
+    *,
+    strength: int | None,
+    reasons: Sequence[str],
+    comment: str,
+) -> Vote:
+    """Say more of one's vote, before or after the names are shown; its outcome stays as it is.
+
+    Args:
+        strength: How much better: 1 slightly, 2 clearly, None for nothing said.
+        reasons: Some of `REASONS`.
+
+    Raises:
+        BadVote: if the person has not voted on the battle, or the words are not among those that are offered.
+    """
+    given = find_vote(session, battle_id, person_id)
+    if given is None:
+        raise BadVote("You have not voted on this battle.", "Vote first, then say why.")
+    unknown = [str(reason) for reason in reasons if reason not in REASONS]
+    unknown += [] if strength in (None, 1, 2) else [str(strength)]
+    if unknown:
+        raise BadVote(
+            f"{unknown[0][:40]!r} is not among what can be said of a vote.",
+            f"Choose a strength of 1 or 2, and reasons of: {', '.join(REASONS)}.",
+        )
+    if len(comment) > LONGEST_COMMENT:
+        raise BadVote(f"The comment has {len(comment):,} characters; {LONGEST_COMMENT:,} are the most.", "Shorten it.")
+    given.strength = strength if given.outcome in ("a", "b") else None
+    given.reasons = list(reasons)
+    given.comment = comment.strip().replace("\0", "") or None
+    return given
+
+
+def _changed(session: Session, battle: Battle, given: Vote, outcome: str, seconds: float | None) -> Vote:
+    """What becomes of a vote when the same person votes again."""
+    if given.outcome == outcome:
+        return given
+    if len(given.changes) >= MOST_CHANGES:
+        raise BadVote(f"This vote was changed {MOST_CHANGES} times already.", "Go on to the next battle.")
+    is_after_reveal = is_revealed(session, given)
+    kept = outcome if is_after_reveal else given.outcome
+    change = {"outcome": kept, "at": utc_now().isoformat(), "is_after_reveal": is_after_reveal}
+    given.changes = [*given.changes, change]
+    if not is_after_reveal:
+        given.outcome = outcome
+        given.seconds = seconds
+        given.strength = given.strength if outcome in ("a", "b") else None
+        given.uncounted_because = _why_uncounted(session, battle, given.person_id, outcome)
+        if is_revealed(session, given):
+            battle.revealed_at = battle.revealed_at or utc_now()
     session.flush()
     return given
 
@@ -212,12 +336,17 @@ def best_trainable(session: Session, ratings: Ratings) -> Model | None:
     return max(candidates, key=lambda model: strength[model.id], default=None)
 
 
-def _why_uncounted(battle: Battle) -> str | None:
-    for side, answer in (("A", battle.answer_a), ("B", battle.answer_b)):
+def _why_uncounted(session: Session, battle: Battle, person_id: int, outcome: str) -> str | None:
+    """Why a vote is kept but not counted, in a sentence; None for one that counts."""
+    if outcome == "skip":
+        return SKIPPED
+    for side, answer, finish in (("A", battle.answer_a, battle.finish_a), ("B", battle.answer_b, battle.finish_b)):
         for model in (battle.model_a, battle.model_b):
             if _whole_word(model.name).search(answer or ""):
                 return f"Answer {side} says the name {model.name}, so the battle was not blind."
-    return None
+        if finish in _UNFINISHED:
+            return f"Answer {side} is unfinished: {_UNFINISHED[finish]}."
+    return ASKED_AGAIN if repeats.has_voted_before(session, battle, person_id) else None
 
 
 def _whole_word(name: str) -> re.Pattern[str]:

@@ -23,7 +23,7 @@ from store import fleet, jobs, users, waiting
 from store.database import reading, writing
 from store.schema import JobState
 from store.settings import Settings
-from webapp import theme, uploads
+from webapp import theme, uploads, voting
 from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
 from webapp.shared import Shared
@@ -32,7 +32,7 @@ from webapp.shell import BarStatus, Page, bar, bar_status, document_head, own_st
 SECONDS_BETWEEN_LOOKS = 0.02
 PAGES: tuple[str, ...] = (
     "overview", "data", "dataset", "train", "jobs", "job", "workers", "models", "model", "playground", "arena",
-    "board", "settings",
+    "battles", "board", "prompts", "settings",
 )  # fmt: skip
 """The page modules of `webapp/pages`, in the order of the navigation. The first is the front page."""
 
@@ -46,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     if password is not None:
         add_login(app, password)
     app.include_router(uploads.router)
+    app.include_router(voting.router)
     app.mount("/ui", StaticFiles(directory=Path(__file__).parent / "static"))
     mount_pages(app, pages)
     app.add_middleware(PageFrame, pages=pages)

@@ -6,10 +6,12 @@ import asyncio
 from functools import lru_cache
 
 from pipeline.errors import HoneError
+from pipeline.fingerprints import fingerprint_of
 from pipeline.world.facts import SEED, make_world
 from pipeline.world.questions import arena_prompts
-from store import votes
+from store import drawing, models, votes
 from store.database import reading, writing
+from store.drawing import Course
 from store.schema import Battle, Model
 from webapp.inference_client import ChatError, ChatSettings, Delta, Done, client_for
 
@@ -28,21 +30,30 @@ def shipped_prompts() -> tuple[str, ...]:
     return tuple(row["prompt"][-1]["content"] for row in arena_prompts(make_world(SEED), SEED))
 
 
-def begin(person_id: int, prompt: str | None = None) -> Battle:
-    """Draw a battle on a prompt, or on the next one of the list.
+def begin(person_id: int, course: Course, prompt: str | None = None) -> Battle:
+    """Draw a battle on a prompt of one's own, or on the next one of the course.
 
     Raises:
         TooFewModels: if there are not two models.
         NoBattle: if the prompt is empty or too long.
+        NoPreparedPair: if the prompt set has no two answers to set against each other.
     """
     if prompt is not None and len(prompt) > LONGEST_PROMPT:
         raise votes.NoBattle(
             f"The prompt has {len(prompt):,} characters; {LONGEST_PROMPT:,} are the most.", "Shorten it."
         )
+    settings = SETTINGS.model_dump(mode="json", exclude={"seed"})
     with writing() as session:
-        wording = votes.draw_prompt(session, person_id, shipped_prompts()) if prompt is None else prompt
-        settings = SETTINGS.model_dump(mode="json", exclude={"seed"})
-        return votes.create_battle(session, person_id=person_id, prompt=wording, settings=settings)
+        if prompt is None:
+            return drawing.next_battle(session, person_id, course, settings=settings, prompts=shipped_prompts())
+        return votes.create_battle(session, person_id=person_id, prompt=prompt, settings=settings, models=course.models)
+
+
+def open_or_begin(person_id: int, course: Course) -> Battle:
+    """The battle that a person is in, or a new one. Raises as `begin` does."""
+    with reading() as session:
+        waiting = votes.open_battle(session, person_id, course.condition())
+    return waiting or begin(person_id, course)
 
 
 def answer(battle_id: str) -> asyncio.Task[None]:
@@ -54,9 +65,12 @@ def answer(battle_id: str) -> asyncio.Task[None]:
     return _in_progress[battle_id]
 
 
-async def prepare_next(person_id: int) -> None:
-    """Have a battle ready for a person who has just voted."""
-    battle = await asyncio.to_thread(_open_or_begin, person_id)
+async def prepare_next(person_id: int, course: Course, present_id: str) -> None:
+    """Have another battle ready for a person who looks at the present one, before that is voted on."""
+    try:
+        battle = await asyncio.to_thread(_another, person_id, course, present_id)
+    except HoneError:
+        return  # nothing can be prepared now; whoever asks for the next battle is told why
     if battle.state == "preparing":
         answer(battle.id)
 
@@ -72,7 +86,7 @@ async def _answer_both(battle_id: str) -> None:
     except* HoneError as errors:
         await asyncio.to_thread(_fail, battle_id, str(errors.exceptions[0]))
     else:
-        await asyncio.to_thread(_save, battle_id, side_a.result(), side_b.result())
+        await asyncio.to_thread(_save, battle, side_a.result(), side_b.result())
 
 
 async def _answer_of(battle: Battle, model: Model, seed: int) -> tuple[str, str]:
@@ -94,16 +108,34 @@ async def _answer_of(battle: Battle, model: Model, seed: int) -> tuple[str, str]
     raise HoneError("An answer broke off before it was whole.", "Begin another battle.")
 
 
-def _open_or_begin(person_id: int) -> Battle:
+def _another(person_id: int, course: Course, present_id: str) -> Battle:
     with reading() as session:
-        waiting = votes.open_battle(session, person_id)
-    return waiting or begin(person_id)
+        waiting = votes.open_battles(session, person_id, course.condition())
+    others = [battle for battle in waiting if battle.id != present_id]
+    return others[0] if others else begin(person_id, course)
 
 
-def _save(battle_id: str, side_a: tuple[str, str], side_b: tuple[str, str]) -> None:
+def _save(battle: Battle, side_a: tuple[str, str], side_b: tuple[str, str]) -> None:
     (answer_a, finish_a), (answer_b, finish_b) = side_a, side_b
+    provenance = {"a": _fingerprint(battle.model_a), "b": _fingerprint(battle.model_b)}
     with writing() as session:
-        votes.save_answers(session, battle_id, answers=(answer_a, answer_b), finish_reasons=(finish_a, finish_b))
+        votes.save_answers(
+            session,
+            battle.id,
+            answers=(answer_a, answer_b),
+            finish_reasons=(finish_a, finish_b),
+            provenance=provenance,
+        )
+
+
+def _fingerprint(model: Model) -> dict[str, str]:
+    """What wrote an answer; of a model whose files cannot be read here, why not."""
+    if model.kind == "endpoint":
+        return {"source": f"{model.source} at endpoint {model.endpoint_id}"}
+    try:
+        return fingerprint_of(models.location_of(model))
+    except (HoneError, OSError) as error:
+        return {"unknown": str(error)}
 
 
 def _load(battle_id: str) -> Battle:

@@ -14,7 +14,7 @@ import gradio as gr
 from gradio.components import Component
 from sqlalchemy.orm import Session
 
-from pipeline.recipes import Recipe, all_recipes
+from pipeline.recipes import Recipe, recipes_that_train
 from store import jobs
 from store.schema import ACTIVE_STATES, Job
 from webapp.forms import Choices, FormField, fields_of
@@ -33,7 +33,7 @@ class Follower:
 
 def followers_of(recipe: Recipe) -> list[Follower]:
     """The methods that come after this one in the order of the loop and start from a model."""
-    recipes = all_recipes()
+    recipes = recipes_that_train()
     names = [one.name for one in recipes]
     found = []
     for later in recipes[names.index(recipe.name) + 1 :]:

@@ -2,7 +2,7 @@
 
 host      a name that browsers may use for this server (DNS rebinding brings a stranger's name)
 origin    a request that changes something comes from our own pages, or from no browser at all
-password  where one is set, everything but the login page and its look asks for it
+password  where one is set, everything but the login page, voting links and their look asks for it
 person    a browser that opens a page gets its long random cookie
 headers   no other site may frame us, and nothing is fetched from anywhere else
 """
@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from store.settings import Settings
 from store.users import new_token
+from webapp import voting
 from webapp.people import COOKIE
 from webapp.shell import MARK, document_head
 
@@ -33,7 +34,7 @@ ONE_YEAR_SECONDS = 365 * 86_400
 WRONG_PASSWORD_DELAY_SECONDS = 1.0
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_OPEN_PATHS = ("/login", "/ui/hone.css", "/ui/boot.js", "/ui/mark.svg")
+_OPEN_PATHS = ("/login", "/ui/hone.css", "/ui/boot.js", "/ui/mark.svg", *voting.OPEN_FILES)
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _CLOSED_GRADIO_PATHS = (
     "/gradio_api/upload",
@@ -137,7 +138,7 @@ class Guards:
         path: str = scope["path"]
         if path.startswith(_CLOSED_GRADIO_PATHS):
             return JSONResponse({"error": "There is nothing here."}, status_code=404)
-        if self.password is None or path in _OPEN_PATHS:
+        if self.password is None or path in _OPEN_PATHS or path.startswith(voting.OPEN_PREFIX):
             return None
         if self.password.admits(cookies, headers.get("authorization", "")):
             return None

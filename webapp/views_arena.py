@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from pipeline.errors import HoneError
 from pipeline.ratings import Difference
 from store.schema import Battle, Vote
+from webapp.formatting import counted
 from webapp.markdown import safe_html
 from webapp.shell import chip, error_block, progress_bar
 from webapp.views_board import Names, points, verdict
@@ -18,6 +20,15 @@ OUTCOME_WORDS = {
     "both_bad": "You found both bad.",
     "both_good": "You found both good.",
 }
+OUTCOME_TAGS = {
+    "a": "A better",
+    "b": "B better",
+    "tie": "tie",
+    "both_bad": "both bad",
+    "both_good": "both good",
+    "skip": "skipped",
+}
+STRENGTH_WORDS = {1: "slightly", 2: "clearly"}
 
 # ------------------------------------------------------------------------------------------------------------ battle
 
@@ -32,8 +43,8 @@ def waiting_view(battle: Battle, seconds: int) -> str:
 def blind_view(battle: Battle) -> str:
     """Two answers, nothing else."""
     return _prompt_view(battle) + _sides(
-        _side("A", _answer_text(battle.answer_a, battle.finish_a), ""),
-        _side("B", _answer_text(battle.answer_b, battle.finish_b), ""),
+        _side("A", answer_text(battle.answer_a, battle.finish_a), ""),
+        _side("B", answer_text(battle.answer_b, battle.finish_b), ""),
     )
 
 
@@ -43,14 +54,46 @@ def failed_view(battle: Battle) -> str:
     )
 
 
-def revealed_view(battle: Battle, vote: Vote, change: str) -> str:
-    """The answers with the names of their models, what the person said, and what that did to the board (HTML)."""
+def revealed_view(battle: Battle, vote: Vote, change: str, others: Sequence[tuple[Vote, str]] = ()) -> str:
+    """The answers with the names of their models, what the person said, and what that did to the board (HTML).
+
+    Args:
+        others: What other people said of the battle, and their names.
+    """
     sides = _sides(
-        _side("A", _answer_text(battle.answer_a, battle.finish_a), _name_of(battle, "a"), is_best=vote.outcome == "a"),
-        _side("B", _answer_text(battle.answer_b, battle.finish_b), _name_of(battle, "b"), is_best=vote.outcome == "b"),
+        _side("A", answer_text(battle.answer_a, battle.finish_a), _name_of(battle, "a"), is_best=vote.outcome == "a"),
+        _side("B", answer_text(battle.answer_b, battle.finish_b), _name_of(battle, "b"), is_best=vote.outcome == "b"),
     )
     words = f'<span class="h-strong">{OUTCOME_WORDS[vote.outcome]}</span> '
-    return f'{_prompt_view(battle)}{sides}<div class="h-note h-arena-verdict" role="status">{words}{change}</div>'
+    note = f'<div class="h-note h-arena-verdict" role="status">{words}{change}</div>'
+    return f"{_prompt_view(battle)}{sides}{note}{votes_view(others)}"
+
+
+def votes_view(given: Sequence[tuple[Vote, str]]) -> str:
+    """What others said of a battle: each vote with its reasons, and whether it counts."""
+    if not given:
+        return ""
+    rows = "".join(f'<li><span class="h-strong">{escape(name)}</span> {vote_words(vote)}</li>' for vote, name in given)
+    return (
+        f'<details class="h-arena-others"><summary>{counted(len(given), "other vote")} on these answers</summary>'
+        f'<ul class="h-list">{rows}</ul></details>'
+    )
+
+
+def vote_words(vote: Vote) -> str:
+    """One vote in a line: what it says, how clearly, why, and why it does not count where it does not."""
+    strength = f", {STRENGTH_WORDS[vote.strength]}" if vote.strength else ""
+    parts = [f'<span class="h-tag">{OUTCOME_TAGS[vote.outcome]}{strength}</span>']
+    if vote.reasons:
+        parts.append(escape(", ".join(map(str, vote.reasons))))
+    if vote.comment:
+        parts.append(f"“{escape(vote.comment)}”")
+    for change in vote.changes:
+        later = "after seeing the names" if change["is_after_reveal"] else "before"
+        parts.append(f'<span class="h-quiet">{later}: {OUTCOME_TAGS[change["outcome"]]}</span>')
+    if vote.uncounted_because:
+        parts.append(f'<span class="h-quiet">not counted: {escape(vote.uncounted_because)}</span>')
+    return " ".join(parts)
 
 
 def change_view(vote: Vote, before: Difference | None, after: Difference | None, names: Names) -> str:
@@ -64,7 +107,14 @@ def change_view(vote: Vote, before: Difference | None, after: Difference | None,
 
 
 def _prompt_view(battle: Battle) -> str:
-    return f'<div class="h-arena-prompt" aria-label="Prompt">{escape(battle.messages[-1]["content"])}</div>'
+    return f'<div class="h-arena-prompt" aria-label="Prompt">{escape(prompt_text(battle))}</div>'
+
+
+def prompt_text(battle: Battle) -> str:
+    """What both models answer: the question, or the whole conversation where there is more of it."""
+    if len(battle.messages) == 1:
+        return str(battle.messages[0]["content"])
+    return "\n\n".join(f"{message['role'].capitalize()}: {message.get('content') or ''}" for message in battle.messages)
 
 
 def _sides(a: str, b: str) -> str:
@@ -80,7 +130,8 @@ def _side(letter: str, body: str, name: str, *, is_best: bool = False) -> str:
     )
 
 
-def _answer_text(text: str | None, finish_reason: str | None) -> str:
+def answer_text(text: str | None, finish_reason: str | None) -> str:
+    """An answer as HTML, with everything in it escaped that is no markup of ours."""
     if not (text or "").strip():
         return '<p class="h-quiet">The model answered nothing.</p>'
     cut_off = '<p class="h-quiet h-small">Cut off at the token limit.</p>' if finish_reason == "length" else ""

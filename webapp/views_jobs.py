@@ -175,20 +175,22 @@ def _why_it_waits(job: Job) -> str:
     return f"held: {job_link(before)} is {state}; it goes on when that is continued"
 
 
-def pager(total: int, offset: int, limit: int, query: Mapping[str, str]) -> str:
+def pager(
+    total: int, offset: int, limit: int, query: Mapping[str, str], *, path: str = "/jobs", noun: str = "job"
+) -> str:
     """`1 to 50 of 10 000 jobs`, with links to the pages before and after."""
     if total == 0:
         return ""
     last = min(offset + limit, total)
 
     def link(words: str, start: int) -> str:
-        return link_button(words, "/jobs?" + urlencode({**query, "offset": str(start)}), slim=True)
+        return link_button(words, f"{path}?" + urlencode({**query, "offset": str(start)}), slim=True)
 
     before = link("Newer", max(0, offset - limit)) if offset else ""
     after = link("Older", offset + limit) if last < total else ""
     return (
         f'<div class="h-line h-apart"><span class="h-quiet h-small">{number(offset + 1)} to {number(last)} of '
-        f'{counted(total, "job")}</span><span class="h-line">{before}{after}</span></div>'
+        f'{counted(total, noun)}</span><span class="h-line">{before}{after}</span></div>'
     )
 
 
@@ -199,7 +201,8 @@ def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | Non
     """The job's name and state, one sentence on what it is doing or why it ended, and how far it is."""
     now = now or datetime.now(UTC)
     state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
-    again = link_button("Run again with changes", f"/train?recipe={job.recipe}&again={job.id}")
+    form = f"/train?recipe={job.recipe}&again={job.id}" if recipe.produces == "model" else f"/prompts?again={job.id}"
+    again = link_button("Run again with changes", form)
     failure = ""
     if job.state == JobState.FAILED:
         failure = error_block(HoneError(job.error_message or "The job failed.", job.error_advice or ""))

@@ -21,7 +21,8 @@ from pipeline.errors import DiskFull, HoneError, as_hone_error
 from pipeline.events import Event, Failed, Finished, LogLine, Numbered, parse_line
 from pipeline.model_folder import ModelManifest, read_manifest
 from pipeline.recipes import get_recipe
-from store import attempts, jobs
+from pipeline.recipes.answer import ANSWERS_FILE
+from store import attempts, jobs, prompt_sets
 from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import AWAY, reading, writing
 from store.settings import settings
@@ -149,10 +150,21 @@ class _Attempt:
                 self._record_death(exit_code)
 
     def _publish(self, summary: dict[str, object]) -> None:
+        """Register what the recipe has made, by one function a kind of result."""
+        publish = {"model": self._publish_model, "answers": self._publish_answers, "report": self._publish_report}
+        publish[self.recipe.produces](summary)
+
+    def _publish_report(self, summary: dict[str, object]) -> None:
+        self._in_time(lambda: _write(attempts.succeed, self.claim.job_id, self.claim.epoch, summary=summary))
+
+    def _publish_answers(self, summary: dict[str, object]) -> None:
+        """The answers go into the record in the transaction that ends the job; the job's folder needs them no more."""
+        file = self.out / ANSWERS_FILE
+        self._in_time(lambda: _write(prompt_sets.register_answers, self.claim.job_id, self.claim.epoch, file, summary))
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def _publish_model(self, summary: dict[str, object]) -> None:
         place = self.claim.job_id, self.claim.epoch
-        if self.recipe.produces != "model":
-            self._in_time(lambda: _write(attempts.succeed, *place, summary=summary))
-            return
         manifest = read_manifest(self.out)
         if manifest is None:
             error = HoneError("The job ended without a whole model.", "Look at the log, then retry.")

@@ -1,7 +1,7 @@
 """Normalising: a raw row and a mapping make a canonical row, or the reason why not.
 
     text         {"text": str}
-    instruction  {"messages": [...], "tools"?: [...]}
+    instruction  {"messages": [...], "tools"?: [...], "tags"?: [...]}
     preference   {"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}
     unpaired     {"prompt": [...], "completion": [...], "label": bool}
 
@@ -43,7 +43,18 @@ def normaliser(mapping: Mapping) -> Normaliser:
     }
     make = makers[mapping.layout]
     names = dict(mapping.columns)
+    if mapping.layout in ("turns", "conversation"):
+        return lambda row: make(_Columns(names, row)) | _tags(row)
     return lambda row: make(_Columns(names, row))
+
+
+def _tags(row: RawValues) -> dict[str, Any]:
+    """What a row of instructions says that it is about: a word or a list of words under `tags`."""
+    tags = row.get("tags")
+    if not tags:
+        return {}
+    words = [tags] if isinstance(tags, str) else tags
+    return {"tags": words} if isinstance(words, list) and all(isinstance(word, str) for word in words) else {}
 
 
 class _Columns:

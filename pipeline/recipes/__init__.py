@@ -15,7 +15,7 @@ from pipeline.context import Context
 from pipeline.errors import BadSpec
 from pipeline.spec import Spec
 
-NAMES = ("pretrain", "sft", "dpo", "quantize")
+NAMES = ("pretrain", "sft", "dpo", "quantize", "answer")
 """Every recipe, in the order in which people meet them."""
 
 
@@ -40,7 +40,7 @@ class Recipe:
         verb: What its launch button says, such as "Start fine-tune".
         spec: The class of its settings.
         run: Does the whole job; returns closing figures for the job page (JSON values only).
-        produces: What stands in `context.out` when it ends.
+        produces: What stands in `context.out` when it ends: a model folder, prepared answers, or nothing to be kept.
         charts: The curves that matter for it, the most telling first.
     """
 
@@ -50,7 +50,7 @@ class Recipe:
     verb: str
     spec: type[Spec]
     run: Callable[[Any, Context], dict[str, Any]]
-    produces: Literal["model", "dataset", "report"] = "model"
+    produces: Literal["model", "answers", "report"] = "model"
     charts: tuple[Chart, ...] = field(default=())
 
 
@@ -68,3 +68,8 @@ def get_recipe(name: str) -> Recipe:
 
 def all_recipes() -> list[Recipe]:
     return [get_recipe(name) for name in NAMES]
+
+
+def recipes_that_train() -> list[Recipe]:
+    """Those that make a model: what the Train page offers. Others are launched where what they make is used."""
+    return [recipe for recipe in all_recipes() if recipe.produces == "model"]

@@ -22,6 +22,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import func, select
 
+from store import voting_links
 from store.database import reading, upgrade, writing
 from store.schema import Model, Vote
 from store.settings import settings
@@ -212,7 +213,7 @@ def test_the_keyboard_alone_votes_and_a_double_press_counts_once(page: Page, end
     page.keyboard.press("2")
     page.keyboard.press("2")
     page.keyboard.press("4")
-    expect(page.locator(".h-arena-verdict")).to_contain_text("You called it a tie.")
+    expect(page.locator(".h-arena-verdict")).to_contain_text("You found both good.")
     assert num_votes() == before + 1
     expect(page.locator("#h-arena-next")).to_be_focused()
 
@@ -272,7 +273,7 @@ def test_the_arena_fits_a_phone(browser: Browser, address: str, endpoint: Endpoi
     begin_battle(page)
     wait_for_answers(page)
     buttons = page.locator(".h-arena-votes button")
-    for number in range(4):
+    for number in range(5):
         box = buttons.nth(number).bounding_box()
         assert box is not None
         assert box["x"] >= 0
@@ -283,3 +284,88 @@ def test_the_arena_fits_a_phone(browser: Browser, address: str, endpoint: Endpoi
     buttons.nth(3).tap()
     expect(page.locator(".h-arena-verdict")).to_be_visible()
     page.context.close()
+
+
+def test_a_skip_goes_on_to_the_next_battle_and_shows_no_name(page: Page, endpoint: Endpoint) -> None:
+    endpoint.may_answer.set()
+    begin_battle(page)
+    wait_for_answers(page)
+    here = page.url
+    page.keyboard.press("s")
+    expect(page).not_to_have_url(here)
+    wait_for_answers(page)
+    expect(page.locator(".h-arena-verdict")).to_have_count(0)
+    assert not [name for name in ANSWERS if name in page.content()]
+
+
+def test_the_next_battle_is_answered_while_one_still_votes(page: Page, endpoint: Endpoint) -> None:
+    endpoint.may_answer.set()
+    begin_battle(page)
+    wait_for_answers(page)
+    page.wait_for_timeout(3000)
+    num_asked = len(endpoint.requests)
+    page.keyboard.press("1")
+    expect(page.locator(".h-arena-verdict")).to_be_visible()
+    endpoint.may_answer.clear()  # whatever is asked from now on is not answered
+    page.keyboard.press("n")
+    wait_for_answers(page)
+    assert len(endpoint.requests) >= num_asked
+    endpoint.may_answer.set()
+
+
+def test_reasons_are_kept_as_they_are_given(page: Page, endpoint: Endpoint) -> None:
+    endpoint.may_answer.set()
+    begin_battle(page)
+    wait_for_answers(page)
+    page.keyboard.press("4")
+    page.get_by_label("Clearly").check()
+    page.get_by_label("concise").check()
+    expect(page.get_by_text("Kept.")).to_be_visible()
+    page.get_by_label("In your own words").fill("Short and right.")
+    page.get_by_label("In your own words").press("Tab")
+    page.wait_for_timeout(1500)
+    with reading() as session:
+        given = session.scalars(select(Vote).order_by(Vote.id.desc())).first()
+    assert given is not None
+    assert (given.outcome, given.strength, given.reasons, given.comment) == ("b", 2, ["concise"], "Short and right.")
+
+
+def test_a_colleague_votes_by_a_link_on_a_phone_and_nothing_there_names_a_model(
+    browser: Browser, address: str, endpoint: Endpoint
+) -> None:
+    endpoint.may_answer.set()
+    with writing() as session:
+        _, token = voting_links.create(session, "Colleagues")
+    wiretap = Wiretap(int(address.rsplit(":", 1)[1]))
+    context = browser.new_context(
+        base_url=wiretap.address,
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        extra_http_headers={"accept-encoding": "identity"},
+    )
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    before = num_votes()
+    page.goto(f"/vote/{token}")
+    buttons = page.locator(".v-buttons button")
+    expect(buttons.first).to_be_visible()
+    for number in range(4):
+        box = buttons.nth(number).bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+        assert box["x"] + box["width"] <= 390
+        assert box["y"] + box["height"] <= 844
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    buttons.nth(0).tap()
+    expect(page.locator("#count")).to_have_text("1 vote given")
+    expect(buttons.first).to_be_visible()
+    page.locator("#back").tap()
+    buttons.nth(3).tap()
+    expect(buttons.first).to_be_enabled()
+    expect(page.locator("#count")).to_have_text("1 vote given")
+    page.keyboard.press("2")
+    expect(page.locator("#count")).to_have_text("2 votes given")
+    assert num_votes() == before + 2
+    assert set(wiretap.hears(tuple(ANSWERS.values()))) == set(ANSWERS.values()), "the wiretap is deaf"
+    assert wiretap.hears((FAST, SLOW, "/model?id=", "seed_a", "model_a")) == []
+    context.close()

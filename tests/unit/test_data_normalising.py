@@ -290,3 +290,11 @@ def test_no_value_whatever_in_a_column_does_more_than_reject_its_row(value: Any,
             orjson.dumps(normaliser(known.mapping)(damaged))
         except (RowFault, TypeError):
             continue
+
+
+def test_what_an_instruction_is_about_stays_with_it() -> None:
+    row = {"instruction": "Add 2 and 3.", "output": "5"}
+    assert normalised(row | {"tags": "sums"})["tags"] == ["sums"]
+    assert normalised(row | {"tags": ["sums", "short"]})["tags"] == ["sums", "short"]
+    assert "tags" not in normalised(row | {"tags": [1]})
+    assert "tags" not in normalised(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -140,17 +141,78 @@ def test_pressing_twice_is_one_vote_even_at_the_same_moment() -> None:
     assert load(battle_id).state == "voted"
 
 
-def test_a_vote_stands_once_the_names_were_seen() -> None:
+def test_a_change_after_the_names_were_seen_is_kept_and_not_counted() -> None:
     add_model("base"), add_model("sft")
     person = add_person()
     battle_id = fight(person)
     vote(battle_id, person, "a")
-    with pytest.raises(BadVote, match="already voted"):
-        vote(battle_id, person, "b")
-    with reading() as session:
-        given = votes.find_vote(session, battle_id, person)
-    assert given is not None
+    given = vote(battle_id, person, "b")
     assert given.outcome == "a"
+    assert [(change["outcome"], change["is_after_reveal"]) for change in given.changes] == [("b", True)]
+    assert given.uncounted_because is None
+    assert num_votes() == 1
+
+
+def test_a_skip_shows_no_name_so_that_a_later_vote_takes_its_place() -> None:
+    add_model("base"), add_model("sft")
+    person = add_person()
+    battle_id = fight(person)
+    skipped = vote(battle_id, person, "skip")
+    assert skipped.uncounted_because == "It was skipped."
+    with reading() as session:
+        assert not votes.is_revealed(session, skipped)
+    assert load(battle_id).revealed_at is None
+    given = vote(battle_id, person, "both_good")
+    assert (given.outcome, given.uncounted_because) == ("both_good", None)
+    assert [(change["outcome"], change["is_after_reveal"]) for change in given.changes] == [("skip", False)]
+    assert load(battle_id).revealed_at is not None
+    assert num_votes() == 1
+
+
+def test_a_voter_of_a_link_sees_no_name_and_may_change_the_vote() -> None:
+    add_model("base"), add_model("sft")
+    person = add_person()
+    with writing() as session:
+        session.get_one(Person, person).link_id = 1
+    battle_id = fight(person)
+    vote(battle_id, person, "a")
+    given = vote(battle_id, person, "b")
+    assert (given.outcome, len(given.changes)) == ("b", 1)
+    with reading() as session:
+        assert not votes.is_revealed(session, given)
+        ratings = votes.standings(session)
+    assert ratings.votes_between(*ratings.models) == 1
+
+
+def test_reasons_are_said_of_a_vote_without_changing_it() -> None:
+    add_model("base"), add_model("sft")
+    person = add_person()
+    battle_id = fight(person)
+
+    def describe(**words: Any) -> Vote:
+        with writing() as session:
+            said: dict[str, Any] = {"strength": None, "reasons": [], "comment": ""} | words
+            return votes.describe(session, battle_id, person, **said)
+
+    with pytest.raises(BadVote, match="not voted"):
+        describe(strength=1)
+    vote(battle_id, person, "both_bad")
+    said = describe(strength=2, reasons=["clear", "tone"], comment="  Both rude. ")
+    assert (said.outcome, said.strength) == ("both_bad", None), "neither is better, so none is clearly so"
+    assert (said.reasons, said.comment) == (["clear", "tone"], "Both rude.")
+    with pytest.raises(BadVote, match="'because'"):
+        describe(reasons=["because"])
+    with pytest.raises(BadVote, match="'3'"):
+        describe(strength=3)
+    with pytest.raises(BadVote, match="2,001 characters"):
+        describe(comment="x" * 2001)
+
+
+def test_an_unfinished_answer_is_voted_on_but_not_counted() -> None:
+    add_model("base"), add_model("sft")
+    person = add_person()
+    given = vote(fight(person, finish_reasons=("stop", "length")), person, "a")
+    assert given.uncounted_because == "Answer B is unfinished: it was cut off at the token limit."
 
 
 def test_two_people_vote_on_one_battle_and_both_count() -> None:
@@ -303,6 +365,9 @@ def test_every_vote_that_becomes_no_pair_is_accounted_for() -> None:
     disputed = fight(ada)
     vote(disputed, ada, "a")
     vote(disputed, ben, "b")
+    with writing() as session:  # of the days when an unfinished answer was still counted
+        for given in session.scalars(select(Vote).where(Vote.uncounted_because.contains("unfinished"))):
+            given.uncounted_because = None
     with reading() as session:
         pairs = preference_rows(session)
     assert pairs.num_rows == 1
@@ -317,14 +382,6 @@ def test_every_vote_that_becomes_no_pair_is_accounted_for() -> None:
         "the prompt is in the 10 % held out for measuring": 1,
         "voters disagreed on the battle": 2,
     }
-
-
-def test_a_worse_answer_that_was_cut_off_still_makes_a_pair() -> None:
-    add_model("base"), add_model("sft")
-    person = add_person()
-    vote(fight(person, finish_reasons=("stop", "length")), person, "a")
-    with reading() as session:
-        assert preference_rows(session).num_rows == 1
 
 
 def test_about_a_tenth_of_prompts_is_held_out_and_always_the_same_ones() -> None:

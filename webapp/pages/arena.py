@@ -11,8 +11,9 @@ import gradio as gr
 from sqlalchemy.orm import Session
 
 from pipeline.errors import HoneError
-from store import votes
+from store import battle_list, votes
 from store.database import reading, writing
+from store.drawing import Course
 from store.models import list_models
 from store.schema import Battle, Vote
 from webapp import battles
@@ -21,10 +22,28 @@ from webapp.shell import Page, empty_state, error_block, html, link_button, on_l
 from webapp.start_points import no_model_yet
 from webapp.views_arena import blind_view, change_view, failed_view, revealed_view, waiting_view
 
-VOTES = (("a", "A is better"), ("tie", "Tie"), ("both_bad", "Both bad"), ("b", "B is better"))
+VOTES = (("a", "A is better"), ("both_good", "Both good"), ("both_bad", "Both bad"), ("b", "B is better"))
 """The outcomes in the order of the buttons, whose keys are 1, 2, 3 and 4."""
+SKIP = ("skip", "Skip")
+STRENGTHS = (("Slightly", 1), ("Clearly", 2))
 
 Updates = dict[Any, Any]
+
+
+@dataclass(frozen=True)
+class WhyRow:
+    """What may be said of a vote once it is given: nothing of it has to be, and each part is kept at once."""
+
+    box: gr.Column
+    strength: gr.Radio
+    reasons: gr.CheckboxGroup
+    comment: gr.Textbox
+    again: gr.Dropdown
+    saved: gr.HTML
+
+    @property
+    def all(self) -> list[Any]:
+        return [self.box, self.strength, self.reasons, self.comment, self.again, self.saved]
 
 
 @dataclass(frozen=True)
@@ -36,11 +55,13 @@ class Ballot:
     stage: gr.HTML
     vote_row: gr.Row
     vote_buttons: list[gr.Button]
+    why: WhyRow
     start_row: gr.Column
     next: gr.Button
     prompt: gr.Textbox
     ask: gr.Button
     battle_id: gr.Textbox
+    course: gr.Textbox
 
     @property
     def all(self) -> list[Any]:
@@ -53,6 +74,8 @@ class Ballot:
             self.next,
             self.prompt,
             self.battle_id,
+            self.course,
+            *self.why.all,
         ]
 
 
@@ -61,7 +84,9 @@ def build() -> None:
         page_header(
             "Arena",
             "Two models answer without their names. Say which answer is better, and see who wrote it.",
-            link_button("Board", "/board"),
+            link_button("Prompt sets", "/prompts")
+            + link_button("Battles", "/battles")
+            + link_button("Board", "/board"),
         )
     )
     _connect(_draw_ballot())
@@ -75,7 +100,8 @@ def _draw_ballot() -> Ballot:
         notice = html()
         stage = html(elem_classes="h-arena-stage")
         with gr.Row(visible=False, elem_classes="h-arena-votes") as vote_row:
-            vote_buttons = [gr.Button(words, elem_id=f"h-arena-vote-{outcome}") for outcome, words in VOTES]
+            vote_buttons = [gr.Button(words, elem_id=f"h-arena-vote-{outcome}") for outcome, words in (*VOTES, SKIP)]
+        why = _draw_why()
         with gr.Column(visible=False, elem_classes="h-arena-start") as start_row:
             next_battle = gr.Button("Next battle", variant="primary", elem_id="h-arena-next", elem_classes="h-fit")
             with gr.Row(elem_classes="h-arena-ask"):
@@ -91,7 +117,31 @@ def _draw_ballot() -> Ballot:
                 )
                 ask = gr.Button("Ask both", elem_id="h-arena-ask", elem_classes="h-fit", scale=0)
         battle_id = gr.Textbox(visible="hidden", label="Battle")
-    return Ballot(box, notice, stage, vote_row, vote_buttons, start_row, next_battle, prompt, ask, battle_id)
+        course = gr.Textbox(visible="hidden", label="Course")
+    return Ballot(
+        box, notice, stage, vote_row, vote_buttons, why, start_row, next_battle, prompt, ask, battle_id, course
+    )
+
+
+def _draw_why() -> WhyRow:
+    with gr.Column(visible=False, elem_classes="h-arena-why") as box:
+        with gr.Row(elem_classes="h-arena-why-row"):
+            strength = gr.Radio(list(STRENGTHS), label="How much better", min_width=240, scale=0)
+            reasons = gr.CheckboxGroup(list(votes.REASONS), label="What made the difference", min_width=240, scale=1)
+        with gr.Row(elem_classes="h-arena-why-row"):
+            comment = gr.Textbox(
+                label="In your own words", max_lines=4, max_length=votes.LONGEST_COMMENT, min_width=240, scale=1
+            )
+            again = gr.Dropdown(
+                [("the same", ""), *((words, outcome) for outcome, words in VOTES)],
+                value="",
+                label="Now that I see the names, I would say",
+                min_width=320,
+                scale=0,
+                filterable=False,
+            )
+        saved = html(elem_classes="h-quiet h-small", min_height=20)
+    return WhyRow(box, strength, reasons, comment, again, saved)
 
 
 # ---------------------------------------------------------------------------------------------------------- handlers
@@ -104,35 +154,60 @@ def _connect(ballot: Ballot) -> None:
     def opened(request: gr.Request) -> Updates:
         return _ballot_opened(ballot, request)
 
-    def asked(prompt: str, request: gr.Request) -> Updates:
-        return _begun(ballot, request, prompt)
+    def asked(prompt: str, course: str, request: gr.Request) -> Updates:
+        return _begun(ballot, request, course, prompt)
 
-    def moved_on(request: gr.Request) -> Updates:
-        return _begun(ballot, request, None)
+    def moved_on(course: str, request: gr.Request) -> Updates:
+        return _begun(ballot, request, course, None)
 
-    async def answered(battle_id: str, request: gr.Request) -> AsyncIterator[Updates]:
-        async for updates in _answered(ballot, battle_id, request):
+    async def answered(battle_id: str, course: str, request: gr.Request) -> AsyncIterator[Updates]:
+        async for updates in _answered(ballot, battle_id, course, request):
             yield updates
 
     on_load(opened, outputs=ballot.all)
-    gr.on([ballot.ask.click, ballot.prompt.submit], asked, inputs=[ballot.prompt], outputs=ballot.all, **quick)
-    ballot.next.click(moved_on, outputs=ballot.all, **quick)
+    here = [ballot.battle_id, ballot.course]
+    own_prompt = [ballot.prompt, ballot.course]
+    gr.on([ballot.ask.click, ballot.prompt.submit], asked, inputs=own_prompt, outputs=ballot.all, **quick)
+    ballot.next.click(moved_on, inputs=[ballot.course], outputs=ballot.all, **quick)
     # Whatever brought a battle to the page, it is followed once, from the moment that it is there.
-    ballot.battle_id.change(None, inputs=[ballot.battle_id], js=_SHOW_ADDRESS, **quick).success(
-        answered, inputs=[ballot.battle_id], outputs=ballot.all, **waiting
+    ballot.battle_id.change(None, inputs=here, js=_SHOW_ADDRESS, **quick).success(
+        answered, inputs=here, outputs=ballot.all, **waiting
     ).success(None, js=_ANSWERS_SHOWN, **quick)
     seconds = gr.Number(visible="hidden", label="Seconds")
-    for (outcome, _), button in zip(VOTES, ballot.vote_buttons, strict=True):
+    for (outcome, _), button in zip((*VOTES, SKIP), ballot.vote_buttons, strict=True):
         button.click(
             _voter(ballot, outcome),
-            inputs=[ballot.battle_id, seconds],
+            inputs=[*here, seconds],
             outputs=ballot.all,
-            js="(id, seconds) => [id, window.honeArena?.seconds() ?? null]",
+            js="(id, course, seconds) => [id, course, window.honeArena?.seconds() ?? null]",
             **quick,
         ).success(None, js=_OFFER_NEXT, **quick)
+    _connect_why(ballot, quick)
 
 
-_SHOW_ADDRESS = "(id) => { if (id) history.replaceState(history.state, '', '/arena?battle=' + id) }"
+def _connect_why(ballot: Ballot, quick: dict[str, Any]) -> None:
+    why = ballot.why
+
+    def described(battle_id: str, strength: int | None, reasons: list[str], comment: str, request: gr.Request) -> str:
+        return _described(battle_id, strength, reasons, comment, request)
+
+    def said_otherwise(battle_id: str, outcome: str, request: gr.Request) -> str:
+        return _said_otherwise(battle_id, outcome, request)
+
+    said = [ballot.battle_id, why.strength, why.reasons, why.comment]
+    gr.on(
+        [why.strength.input, why.reasons.input, why.comment.blur, why.comment.submit],
+        described,
+        inputs=said,
+        outputs=[why.saved],
+        **quick,
+    )
+    why.again.input(said_otherwise, inputs=[ballot.battle_id, why.again], outputs=[why.saved], **quick)
+
+
+_SHOW_ADDRESS = """(id, course) => {
+    if (id) history.replaceState(history.state, '', '/arena?battle=' + id + (course ? '&' + course : ''));
+}"""
 _OFFER_NEXT = """() => {
     // Not away from a prompt that the person has begun to write meanwhile.
     if (!document.activeElement?.matches('input, textarea')) document.getElementById('h-arena-next')?.focus();
@@ -144,59 +219,69 @@ def _ballot_opened(ballot: Ballot, request: gr.Request) -> Updates:
     """The battle that the link names, or the one that the person was in, or an invitation to a first one."""
     try:
         person = current_person(request)
+        course = Course.of_address(query_value(request, "pair"), query_value(request, "prompts"))
         wanted = query_value(request, "battle")
         with reading() as session:
             num_models = len(list_models(session))
             if not wanted and num_models < 2:
                 none = no_model_yet(session, "A battle needs two models, and there is none yet.")
                 return {ballot.stage: _too_few_models() if num_models else none}
-            battle = votes.get_battle(session, wanted) if wanted else votes.open_battle(session, person.id)
+            in_it = course.condition()
+            battle = votes.get_battle(session, wanted) if wanted else votes.open_battle(session, person.id, in_it)
     except HoneError as error:
         return {ballot.notice: error_block(error), ballot.start_row: gr.update(visible=True)}
     if battle is None:
-        return {ballot.stage: _invitation(), ballot.start_row: gr.update(visible=True)}
-    return _shown(ballot, battle, person.id)
+        return {
+            ballot.stage: _invitation(),
+            ballot.start_row: gr.update(visible=True),
+            ballot.course: course.address,
+        }
+    return {**_shown(ballot, battle, person.id), ballot.course: course.address}
 
 
-def _begun(ballot: Ballot, request: gr.Request, prompt: str | None) -> Updates:
-    """The next battle: on a prompt of one's own, or the one that waits, or one on the next prompt of the list."""
+def _begun(ballot: Ballot, request: gr.Request, course: str, prompt: str | None) -> Updates:
+    """The next battle: on a prompt of one's own, or the one that waits, or a new one of the course."""
     try:
         person = current_person(request)
-        battle = None
+        wanted = Course.of_parameters(course)
         if prompt is None:
-            with reading() as session:
-                battle = votes.open_battle(session, person.id)
-        battle = battle or battles.begin(person.id, prompt)
+            battle = battles.open_or_begin(person.id, wanted)
+        else:
+            battle = battles.begin(person.id, wanted, prompt)
     except HoneError as error:
         return {ballot.notice: error_block(error)}
     return {ballot.prompt: "", **_shown(ballot, battle, person.id)}
 
 
-async def _answered(ballot: Ballot, battle_id: str, request: gr.Request) -> AsyncIterator[Updates]:
+async def _answered(ballot: Ballot, battle_id: str, course: str, request: gr.Request) -> AsyncIterator[Updates]:
     """Wait until both answers are whole, and show them together, so that speed tells nothing."""
     person = current_person(request)
-    battle = _load(battle_id)
-    if battle.state != "preparing":
-        yield _shown(ballot, battle, person.id)
-        return
-    task, seconds = battles.answer(battle_id), 0
-    while not task.done():
-        yield {ballot.stage: waiting_view(battle, seconds)}
-        await asyncio.wait([task], timeout=1)
-        seconds += 1
-    await task
-    yield _shown(ballot, _load(battle_id), person.id)
+    battle = await asyncio.to_thread(_load, battle_id)
+    if battle.state == "preparing":
+        task, seconds = battles.answer(battle_id), 0
+        while not task.done():
+            yield {ballot.stage: waiting_view(battle, seconds)}
+            await asyncio.wait([task], timeout=1)
+            seconds += 1
+        await task
+        battle = await asyncio.to_thread(_load, battle_id)
+    yield await asyncio.to_thread(_shown, ballot, battle, person.id)
+    if battle.person_id == person.id and battle.state == "ready":
+        await battles.prepare_next(person.id, Course.of_parameters(course), battle_id)
 
 
 def _voter(ballot: Ballot, outcome: str) -> Any:
-    async def voted(battle_id: str, seconds: float | None, request: gr.Request) -> Updates:
+    async def voted(battle_id: str, course: str, seconds: float | None, request: gr.Request) -> Updates:
         try:
             person = current_person(request)
             await asyncio.to_thread(_vote, battle_id, person.id, outcome, seconds)
+            if outcome == "skip":
+                following = await asyncio.to_thread(battles.open_or_begin, person.id, Course.of_parameters(course))
+                return await asyncio.to_thread(_shown, ballot, following, person.id)
         except HoneError as error:
             return {ballot.notice: error_block(error)}
-        await battles.prepare_next(person.id)
-        return await asyncio.to_thread(_shown, ballot, _load(battle_id), person.id)
+        battle = await asyncio.to_thread(_load, battle_id)
+        return await asyncio.to_thread(_shown, ballot, battle, person.id)
 
     return voted
 
@@ -204,8 +289,33 @@ def _voter(ballot: Ballot, outcome: str) -> Any:
 def _vote(battle_id: str, person_id: int, outcome: str, seconds: float | None) -> None:
     """Record the vote; of two different keys pressed in one breath, the first counts."""
     with writing() as session:
-        if votes.find_vote(session, battle_id, person_id) is None:
+        given = votes.find_vote(session, battle_id, person_id)
+        if given is None or not votes.is_revealed(session, given):
             votes.vote(session, battle_id, person_id, outcome, seconds=seconds)
+
+
+def _described(battle_id: str, strength: int | None, reasons: list[str], comment: str, request: gr.Request) -> str:
+    """Keep what was said of a vote."""
+    try:
+        person = current_person(request)
+        with writing() as session:
+            votes.describe(session, battle_id, person.id, strength=strength, reasons=reasons, comment=comment)
+    except HoneError as error:
+        return error_block(error)
+    return "Kept."
+
+
+def _said_otherwise(battle_id: str, outcome: str, request: gr.Request) -> str:
+    """Keep what somebody says who has seen the names; the vote stays."""
+    if not outcome:
+        return ""
+    try:
+        person = current_person(request)
+        with writing() as session:
+            votes.vote(session, battle_id, person.id, outcome)
+    except HoneError as error:
+        return error_block(error)
+    return "Kept beside your vote, but not counted: you had seen the names by then."
 
 
 # --------------------------------------------------------------------------------------------------- what is shown
@@ -215,9 +325,12 @@ def _shown(ballot: Ballot, battle: Battle, person_id: int) -> Updates:
     """A battle as this person may see it: the names only after that person's own vote."""
     with reading() as session:
         vote = votes.find_vote(session, battle.id, person_id)
+        if vote is not None and not votes.is_revealed(session, vote):
+            vote = None
         change = _change(session, battle, vote) if vote else ""
+        given = battle_list.votes_of(session, battle.id) if vote else []
     if vote is not None:
-        stage = revealed_view(battle, vote, change)
+        stage = revealed_view(battle, vote, change, [one for one in given if one[0].person_id != person_id])
     elif battle.state == "failed":
         stage = failed_view(battle)
     elif battle.state == "preparing":
@@ -231,6 +344,21 @@ def _shown(ballot: Ballot, battle: Battle, person_id: int) -> Updates:
         ballot.vote_row: gr.update(visible=is_open and battle.state != "preparing"),
         ballot.start_row: gr.update(visible=not is_open),
         ballot.battle_id: battle.id,
+        **_why_shown(ballot.why, vote),
+    }
+
+
+def _why_shown(why: WhyRow, vote: Vote | None) -> Updates:
+    """What was said of a vote so far, to be added to."""
+    if vote is None:
+        return {why.box: gr.update(visible=False)}
+    return {
+        why.box: gr.update(visible=True),
+        why.strength: gr.update(value=vote.strength, visible=vote.outcome in ("a", "b")),
+        why.reasons: gr.update(value=vote.reasons),
+        why.comment: gr.update(value=vote.comment or ""),
+        why.again: gr.update(value=""),
+        why.saved: "",
     }
 
 

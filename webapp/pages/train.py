@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline.errors import HoneError
-from pipeline.recipes import NAMES, Recipe, all_recipes, get_recipe
+from pipeline.recipes import Recipe, get_recipe, recipes_that_train
 from pipeline.spec import REQUIRED, Fault, SpecFaults, validate_spec
 from store import jobs, models
 from store.database import reading, writing
@@ -78,7 +78,8 @@ def _read_address(request: gr.Request) -> Wanted:
             fault = error_block(error)
     asked = {name: query_value(request, name) for name in ("model", "dataset")}
     given |= {name: value for name, value in asked.items() if value}
-    return Wanted(recipe_name if recipe_name in NAMES else FIRST_RECIPE, given, fault, secrets.token_hex(8))
+    is_offered = recipe_name in [recipe.name for recipe in recipes_that_train()]
+    return Wanted(recipe_name if is_offered else FIRST_RECIPE, given, fault, secrets.token_hex(8))
 
 
 def method_cards(present: str) -> str:
@@ -87,7 +88,7 @@ def method_cards(present: str) -> str:
         f'<a class="h-choice" href="/train?recipe={recipe.name}"'
         f"{' aria-current=true' if recipe.name == present else ''}>"
         f"<b>{escape(recipe.title)}</b><span>{escape(recipe.summary)}</span></a>"
-        for recipe in all_recipes()
+        for recipe in recipes_that_train()
     )
     return f'<nav class="h-choices" aria-label="Method">{cards}</nav>'
 

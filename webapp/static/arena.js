@@ -1,12 +1,13 @@
 // The arena's keys, and the time that a vote takes. Keys are those of the buttons that are on the screen.
 window.honeArena ??= (() => {
   const keys = {
-    1: "h-arena-vote-a", 2: "h-arena-vote-tie", 3: "h-arena-vote-both_bad", 4: "h-arena-vote-b", n: "h-arena-next",
+    1: "h-arena-vote-a", 2: "h-arena-vote-both_good", 3: "h-arena-vote-both_bad", 4: "h-arena-vote-b",
+    s: "h-arena-vote-skip", n: "h-arena-next",
   };
   let shownAt = null;
   addEventListener("keydown", (event) => {
     if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest?.("input, textarea, select, dialog, [contenteditable]")) return;
+    if (event.target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select, dialog, [contenteditable]")) return;
     const button = document.getElementById(keys[event.key.toLowerCase()]);
     if (!button || button.disabled || !button.offsetParent) return;
     event.preventDefault();
