@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pipeline.errors import HoneError
 from store import conversations
 from store.database import reading, writing
+from store.schema import Model
 from webapp.inference_client import (
     ChatError,
     ChatSettings,
@@ -18,7 +20,11 @@ from webapp.inference_client import (
     Done,
     InferenceClient,
     StillLoading,
+    client_for,
 )
+
+ClientOf = Callable[[Model], tuple[InferenceClient, str]]
+"""Who answers for a model, and the model's name there."""
 
 SECONDS_BETWEEN_VIEWS = 0.12
 SECONDS_BETWEEN_SAVES = 1.0
@@ -30,7 +36,7 @@ class AnswerInProgress:
 
     answer_id: int
     column: int
-    model_name: str
+    model: Model
     messages: list[dict[str, str]]
     text: str = ""
     state: str = "streaming"
@@ -59,7 +65,7 @@ class TurnInProgress:
     no more than the last second.
     """
 
-    def __init__(self, conversation_id: str, client: InferenceClient) -> None:
+    def __init__(self, conversation_id: str, client_of: ClientOf = client_for) -> None:
         with reading() as session:
             conversation = conversations.load_conversation(session, conversation_id)
             self.settings = ChatSettings.model_validate(conversation.settings)
@@ -67,7 +73,7 @@ class TurnInProgress:
                 AnswerInProgress(
                     answer_id=answer.id,
                     column=answer.column,
-                    model_name=answer.model.name,
+                    model=answer.model,
                     messages=conversations.messages_for(
                         conversation, answer.column, system_prompt=self.settings.system_prompt
                     ),
@@ -75,7 +81,7 @@ class TurnInProgress:
                 for answer in conversation.turns[-1].answers
             ]
         self._conversation_id = conversation_id
-        self._client = client
+        self._client_of = client_of
         self._changed: set[int] = set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -115,11 +121,14 @@ class TurnInProgress:
     async def _write(self, answer: AnswerInProgress) -> None:
         self._changed.add(answer.column)
         try:
-            stream = self._client.stream_chat(answer.model_name, answer.messages, self.settings)
+            client, name_there = await asyncio.to_thread(self._client_of, answer.model)
+            stream = client.stream_chat(name_there, answer.messages, self.settings)
             async with aclosing(stream) as events:
                 async for event in events:
                     answer.take(event)
                     self._changed.add(answer.column)
+        except HoneError as error:
+            answer.take(ChatError(error.message, error.advice))
         except asyncio.CancelledError:
             answer.state = "stopped"
         except Exception as error:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from pipeline.errors import BadModel
 from store.schema import Conversation
+from webapp import talkers
 from webapp.answering import turn_in_progress
 from webapp.inference_client import ChatSettings
 from webapp.shell import html, link_button
@@ -205,7 +206,7 @@ def read_form(values: Sequence[Any]) -> Told:
     chosen = rest[: int(num_columns)]
     if any(model_id is None for model_id in chosen):
         raise BadModel("A column has no model.", "Choose a model in every column, or show fewer columns.")
-    return Told(conversation_id or "", [int(one) for one in chosen], read_settings(rest[MAX_COLUMNS:]))
+    return Told(conversation_id or "", [talkers.model_of(one).id for one in chosen], read_settings(rest[MAX_COLUMNS:]))
 
 
 def read_settings(fields: Sequence[Any]) -> ChatSettings:
@@ -233,7 +234,7 @@ def column_content(column: Column, conversation: Conversation, number: int, mode
     return {column.earlier: "".join(earlier), column.latest: last}
 
 
-def empty_columns(parts: Parts, model_ids: Sequence[int | None], choices: Sequence[tuple[str, int]]) -> Updates:
+def empty_columns(parts: Parts, model_ids: Sequence[str | None], choices: Sequence[tuple[str, str]]) -> Updates:
     updates: Updates = {parts.num_columns: str(len(model_ids))}
     for number, column in enumerate(parts.columns):
         is_shown = number < len(model_ids)

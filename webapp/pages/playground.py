@@ -9,11 +9,12 @@ from typing import Any
 import gradio as gr
 
 from pipeline.errors import HoneError
-from store import conversations, models
+from store import conversations
 from store.database import reading, writing
 from store.schema import Conversation
+from webapp import talkers
 from webapp.answering import TurnInProgress, turn_in_progress
-from webapp.inference_client import ChatSettings, own_server
+from webapp.inference_client import ChatSettings
 from webapp.people import current_person
 from webapp.playground_form import (
     MAX_COLUMNS,
@@ -123,7 +124,7 @@ async def _wait_until_idle(conversation_id: str) -> None:
 def _opened(parts: Parts, request: gr.Request) -> Updates:
     """What the page shows when a browser opens it: a saved conversation, or a new one with the models of the URL."""
     with reading() as session:
-        choices = [(model.name, model.id) for model in models.list_models(session)]
+        choices = talkers.choices(session)
         past = conversations.list_conversations(session)
         updates: Updates = {parts.history: history_view(past, query_value(request, "c"))}
         if not choices:
@@ -199,7 +200,7 @@ def _turn_begun(parts: Parts, conversation_id: str) -> Updates:
 
 async def _written(parts: Parts, conversation_id: str) -> AsyncIterator[Updates]:
     """Stream every column's answer into its place."""
-    turn = TurnInProgress(conversation_id, own_server())
+    turn = TurnInProgress(conversation_id)
     with reading() as session:
         prompt = conversations.load_conversation(session, conversation_id).turns[-1].prompt
     async for changed in turn.run():
@@ -239,17 +240,18 @@ def _require_idle(conversation_id: str) -> None:
         )
 
 
-def _models_of_address(wanted: str, choices: Sequence[tuple[str, int]]) -> list[int]:
+def _models_of_address(wanted: str, choices: Sequence[tuple[str, str]]) -> list[str]:
     """The models of `?models=3,5` that there are; else the newest one alone."""
-    known = {model_id for _, model_id in choices}
-    named = [int(part) for part in wanted.split(",") if part.strip().isdecimal() and int(part) in known]
+    known = {value for _, value in choices}
+    named = [part.strip() for part in wanted.split(",") if part.strip() in known]
     return named[:MAX_COLUMNS] or [choices[-1][1]]
 
 
-def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str, int]]) -> Updates:
-    known = {model_id for _, model_id in choices}
+def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str, str]]) -> Updates:
+    known = {value for _, value in choices}
+    values = [str(model_id) if str(model_id) in known else None for model_id in conversation.model_ids]
     updates = settings_shown(parts, ChatSettings.model_validate(conversation.settings))
-    updates |= empty_columns(parts, [one if one in known else None for one in conversation.model_ids], choices)
+    updates |= empty_columns(parts, values, choices)
     for number, model_id in enumerate(conversation.model_ids):
         updates |= column_content(parts.columns[number], conversation, number, model_id)
     return updates | buttons(parts, running=set()) | {parts.conversation_id: conversation.id}
