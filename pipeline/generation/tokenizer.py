@@ -61,7 +61,7 @@ class ChatTokenizer:
         text, has_markers = self._prompt_text(messages, tools, continue_final_message=continue_final_message)
         with self._lock:
             encoded = self._tokenizer(text, add_special_tokens=not has_markers, return_offsets_mapping=True)
-            special = set(self._tokenizer.all_special_ids)
+            special = {at for at, token in self._tokenizer.added_tokens_decoder.items() if token.special}
         ids: list[int] = encoded["input_ids"]
         ends = [end for _, end in encoded["offset_mapping"]]
         last = max((at for at, end in enumerate(ends) if end), default=-1)
