@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.errors import HoneError, OutOfMemory
+from pipeline.errors import HoneError
 from pipeline.generation.batch import Batch
 from pipeline.generation.requests import (
     EngineFailed,
@@ -18,15 +17,16 @@ from pipeline.generation.requests import (
     GenerationRequest,
     ScoreEvent,
     ScoreRequest,
+    as_failure,
 )
 from pipeline.generation.residents import Residents
 from pipeline.generation.rows import Row
 from pipeline.generation.sampling import choose_tokens
 from pipeline.generation.scoring import Scoring
 from pipeline.generation.templates import TemplateRenderer
-from pipeline.generation.tokenizer import ChatTokenizer
+from pipeline.generation.tokenizer import ChatTokenizer, Tokenizers
 from pipeline.generation.weights import Weights, load_weights
-from pipeline.loading import ResolvedModel, load_tokenizer, resolve_model
+from pipeline.loading import ResolvedModel, resolve_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,6 @@ MAX_ROWS = 64
 """Answers at once on one set of weights; more wait their turn."""
 MAX_PREFILL_TOKENS = 4096
 """Prompt tokens (padding counted) read between two steps of the answers that are already running."""
-MAX_TOKENIZERS = 64
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +78,7 @@ class Engine:
         self._should_let_go = False
         self._renderer = TemplateRenderer()
         self._residents = Residents(memory_budget_bytes, lambda model: load(model, device))
-        self._tokenizers: OrderedDict[str, ChatTokenizer] = OrderedDict()
-        self._tokenizers_lock = threading.Lock()
+        self._tokenizers = Tokenizers(self._renderer)
         self._changed = threading.Condition()
         self._arrivals: list[Row | Scoring] = []
         self._waiting: list[Row | Scoring] = []
@@ -131,13 +129,7 @@ class Engine:
         Raises:
             HoneError: if the model or its tokenizer cannot be found.
         """
-        with self._tokenizers_lock:
-            if model not in self._tokenizers:
-                self._tokenizers[model] = ChatTokenizer(load_tokenizer(model), self._renderer)
-                if len(self._tokenizers) > MAX_TOKENIZERS:
-                    self._tokenizers.popitem(last=False)
-            self._tokenizers.move_to_end(model)
-            return self._tokenizers[model]
+        return self._tokenizers.of(model)
 
     def state_of(self, model: str) -> ModelState:
         """Whether a model's weights are in memory."""
@@ -233,7 +225,7 @@ class Engine:
                     continue  # it fits once a busy model is done; perhaps another's turn comes before
             except Exception as error:  # a model that cannot be loaded costs those who asked for it, and no one else
                 for other in alike:
-                    other.fail(_as_failure(error))
+                    other.fail(as_failure(error))
                 self._waiting = [other for other in self._waiting if not other.is_over]
             finally:
                 self._loading = None
@@ -246,7 +238,7 @@ class Engine:
         newcomers: dict[Weights, list[Row]] = {}
         joined: set[int] = set()
         for row in self._waiting:
-            if not self._residents.holds(row.model):
+            if row.is_over or not self._residents.holds(row.model):
                 continue
             weights, adapter = self._residents.use(row.model)
             joining = newcomers.setdefault(weights, [])
@@ -299,7 +291,7 @@ class Engine:
         except Exception as error:
             log.exception("A forward pass failed")
             for row in rows:
-                row.fail(_as_failure(error))
+                row.fail(as_failure(error))
             self._lose(weights, error)
             return
         for row, token, row_logits in zip(rows, tokens, logits, strict=True):
@@ -307,7 +299,7 @@ class Engine:
                 row.accept(token, row_logits)
             except Exception as error:  # one row's trouble is its own
                 log.exception("A row failed")
-                row.fail(_as_failure(error))
+                row.fail(as_failure(error))
         self._sweep(weights)
 
     def _lose(self, weights: Weights, error: Exception) -> None:
@@ -316,7 +308,7 @@ class Engine:
         scorings = [scoring for scoring in self._scorings if scoring.weights is weights]
         for row in [*(batch.rows if batch else ()), *scorings]:
             if not row.is_over:
-                row.fail(_as_failure(error))
+                row.fail(as_failure(error))
         self._residents.drop_weights(weights)
         self.num_restarts += 1
 
@@ -343,7 +335,7 @@ class Engine:
     def _start_again(self, error: Exception) -> None:
         for row in self._all_rows():
             if not row.is_over:
-                row.fail(_as_failure(error))
+                row.fail(as_failure(error))
         self._waiting = []
         self._scorings = []
         self._batches = {}
@@ -367,17 +359,3 @@ def _prompt_tokens(tokenizer: ChatTokenizer, request: GenerationRequest) -> list
         return tokenizer.text_tokens(request.prompt)
     tokenizer.require_known(request.prompt)
     return list(request.prompt)
-
-
-def _as_failure(error: Exception) -> HoneError:
-    if isinstance(error, HoneError):
-        return error
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return OutOfMemory(
-            "The inference server ran out of memory while answering; its weights are being loaded again.",
-            "Ask for fewer answers at once or a shorter one, or give models less memory (HONE_MEMORY_GB).",
-        )
-    return EngineFailed(
-        f"The inference engine failed while answering ({type(error).__name__}: {str(error)[:300]}) and was restarted.",
-        "Send again; if it fails again, the inference server's log has the details.",
-    )

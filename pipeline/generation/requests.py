@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.errors import HoneError
+from pipeline.errors import HoneError, OutOfMemory
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -193,3 +193,18 @@ class EngineFailed(HoneError):
     """The engine broke while it was answering."""
 
     kind = "engine_failed"
+
+
+def as_failure(error: Exception) -> HoneError:
+    """What a person is told of an exception in the engine."""
+    if isinstance(error, HoneError):
+        return error
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return OutOfMemory(
+            "The inference server ran out of memory while answering; its weights are being loaded again.",
+            "Ask for fewer answers at once or a shorter one, or give models less memory (HONE_MEMORY_GB).",
+        )
+    return EngineFailed(
+        f"The inference engine failed while answering ({type(error).__name__}: {str(error)[:300]}) and was restarted.",
+        "Send again; if it fails again, the inference server's log has the details.",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 STRETCH_TOKENS = 256
 """Tokens read between two steps of the answers that are being written, so that nobody waits long for a score."""
 
+log = logging.getLogger(__name__)
+
 
 class Scoring:
     """One answer being scored: every token of it given all before it (teacher forcing)."""
@@ -46,7 +49,7 @@ class Scoring:
         self._answer_start = len(request.prompt_tokens)
         self._num_alternatives = request.num_alternatives
         self._tokenizer = tokenizer
-        self._tell = on_event
+        self._on_event = on_event
         self._is_told_of_loading = False
         self._weights: Weights | None = None
         self._adapter = NO_ADAPTER
@@ -102,12 +105,18 @@ class Scoring:
 
     def finish(self, reason: str) -> None:
         """End without a score: nobody waits for it any more."""
-        self.is_over = True
-        self.fail(HoneError("The score was cancelled.", "Ask again."))
+        self.fail(HoneError(f"The score ended before its answer was read ({reason}).", "Ask again."))
 
     def fail(self, error: HoneError) -> None:
         self.is_over = True
         self._tell(Failed(error))
+
+    def _tell(self, event: ScoreEvent) -> None:
+        try:
+            self._on_event(event)
+        except Exception:  # whoever listens has gone: that ends this one, and costs no one else
+            log.exception("A listener failed")
+            self.is_cancelled = True
 
     def _take(self, logits: Tensor, tokens: list[int]) -> None:
         """Note the log-probabilities of `tokens`, each by its row of `logits`, (tokens, vocabulary)."""

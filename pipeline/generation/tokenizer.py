@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.generation.requests import BadPrompt
 from pipeline.generation.templates import Ending, TemplateRenderer
+from pipeline.loading import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+MAX_TOKENIZERS = 64
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,29 @@ class ChatTokenizer:
         with self._lock:
             tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=not has_markers)
         return tokens
+
+
+class Tokenizers:
+    """The tokenizers of the models that were asked last; safe to share between threads."""
+
+    def __init__(self, renderer: TemplateRenderer) -> None:
+        self._renderer = renderer
+        self._lock = threading.Lock()
+        self._tokenizers: OrderedDict[str, ChatTokenizer] = OrderedDict()
+
+    def of(self, model: str) -> ChatTokenizer:
+        """A model's tokenizer, read once.
+
+        Raises:
+            HoneError: if the model or its tokenizer cannot be found.
+        """
+        with self._lock:
+            if model not in self._tokenizers:
+                self._tokenizers[model] = ChatTokenizer(load_tokenizer(model), self._renderer)
+                if len(self._tokenizers) > MAX_TOKENIZERS:
+                    self._tokenizers.popitem(last=False)
+            self._tokenizers.move_to_end(model)
+            return self._tokenizers[model]
 
 
 def _require_answer_to_carry_on(messages: Sequence[dict[str, Any]]) -> None:
