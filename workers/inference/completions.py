@@ -151,10 +151,15 @@ class CompletionReply:
         return {
             "tokens": [one.token for one in logprobs],
             "token_logprobs": [one.logprob for one in logprobs],
-            "top_logprobs": [dict(one.alternatives) for one in logprobs],
+            "top_logprobs": [_by_text(one.alternatives) for one in logprobs],
             "text_offset": offsets,
         }
 
 
 def _choice(index: int, text: str, logprobs: dict[str, Any] | None, finish_reason: str | None) -> dict[str, Any]:
     return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
+
+
+def _by_text(alternatives: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """One number a text, as the older shape has it: of tokens that look alike (parts of characters), the likeliest's."""
+    return dict(sorted(alternatives, key=lambda one: one[1]))
