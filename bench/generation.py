@@ -29,7 +29,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from transformers.generation import BaseStreamer
 
 from pipeline.generation.engine import Engine
-from pipeline.generation.requests import Failed, Finished, GenerationEvent, GenerationRequest, Piece, SamplingSettings
+from pipeline.generation.requests import Failed, Finished, GenerationEvent, GenerationRequest, SamplingSettings
 from tests.tiny_models import CHAT_TEMPLATE, byte_tokenizer
 
 PROMPT = "Tell me about the sea and everything that lives in it."
@@ -108,6 +108,7 @@ def compare(ways: dict[str, Way], asked: Sequence[Question], *, num_tokens: int,
 
 def together(engine: Engine, asked: Sequence[Question], num_tokens: int) -> Waits:
     """All questions at once."""
+    asked_at: list[float] = []
     waits: dict[int, float] = {}
     ends = threading.Semaphore(0)
     settings = SamplingSettings(temperature=0, max_tokens=num_tokens)
@@ -117,12 +118,12 @@ def together(engine: Engine, asked: Sequence[Question], num_tokens: int) -> Wait
         def on_event(event: GenerationEvent, number: int = number) -> None:
             if isinstance(event, Failed):
                 raise event.error
-            if isinstance(event, Piece):
-                waits.setdefault(number, time.perf_counter() - started)
             if isinstance(event, Finished):
-                waits.setdefault(number, time.perf_counter() - started)
+                stats = event.stats
+                waits[number] = asked_at[number] + stats.seconds_loading + stats.seconds_to_first_token
                 ends.release()
 
+        asked_at.append(time.perf_counter() - started)
         engine.submit(GenerationRequest(str(question.model), question.messages, settings), on_event)
     for _ in asked:
         ends.acquire()

@@ -161,5 +161,5 @@ def _choice(index: int, text: str, logprobs: dict[str, Any] | None, finish_reaso
 
 
 def _by_text(alternatives: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """One number a text, as the older shape has it: of tokens that look alike (parts of characters), the likeliest's."""
+    """One number a text, as the older shape has it: of tokens that look alike, the likeliest's."""
     return dict(sorted(alternatives, key=lambda one: one[1]))
