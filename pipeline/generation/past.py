@@ -69,7 +69,7 @@ def _roomy_layer() -> type:
         _rooms: tuple[Tensor, Tensor] | None = None
 
         def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-            if not self.is_initialized:
+            if self.keys is None or self.values is None:
                 self.lazy_initialization(key_states, value_states)
                 self.keys, self.values = key_states, value_states
                 return key_states, value_states
