@@ -1,10 +1,12 @@
-"""Benchmark: comparing 1, 2 and 4 adapters of one base in one batch, against `transformers.generate` one after another.
+"""Benchmark: the engine against `transformers.generate`, for models that are compared and for people who come at once.
 
-    python bench/generation.py                      a random Llama of 30M parameters on the CPU
-    python bench/generation.py --base FOLDER --adapters FOLDER FOLDER FOLDER FOLDER
+    python -m bench.generation                      a random Llama of 30M parameters on the CPU
+    python -m bench.generation --base FOLDER --adapters FOLDER FOLDER FOLDER FOLDER
 
-All ways are measured interleaved in one run, in seconds of the wall and of the processor: the ratio of the latter holds
-even on a machine that is busy with other work.
+One person compares 1, 2 and 4 adapters of one base; then 1, 8 and 32 people ask one model, each something else.
+`generate` answers one request after another: that is a server with a lock around the model, in which people wait
+for those before them. All ways are measured interleaved in one run, in seconds of the wall and of the processor: the
+ratio of the latter holds even on a machine that is busy with other work.
 Every answer has the same number of tokens, greedily chosen.
 """
 
@@ -16,7 +18,8 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ from pipeline.generation.engine import Engine
 from pipeline.generation.requests import Failed, Finished, GenerationEvent, GenerationRequest, SamplingSettings
 from tests.tiny_models import CHAT_TEMPLATE, byte_tokenizer
 
-MESSAGES = [{"role": "user", "content": "Tell me about the sea and everything that lives in it."}]
+PROMPT = "Tell me about the sea and everything that lives in it."
 
 
 def main() -> None:
@@ -42,58 +45,98 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
+@dataclass(frozen=True)
+class Question:
+    """What one person asks one model."""
+
+    model: Path
+    messages: list[dict[str, str]]
+
+
+Waits = list[float]
+"""Seconds from the moment when all were asked until each answer's first token."""
+Way = Callable[[Sequence[Question], int], Waits]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one way of answering took once."""
+
+    seconds: float
+    processor_seconds: float
+    waits: Waits
+
+
 def measure(base: Path, adapters: Sequence[Path], *, device: str, num_tokens: int, num_rounds: int) -> dict[str, Any]:
-    """Medians over the rounds: seconds until all answers are whole, and until the last of them has begun."""
+    """Medians over the rounds of what each way takes for each set of questions."""
     engine = Engine(memory_budget_bytes=1 << 36, device=device)
     plain = PlainGenerate(base, adapters, device)
+    ways: dict[str, Way] = {
+        "engine": lambda asked, num_tokens: together(engine, asked, num_tokens),
+        "engine_one_after_another": lambda asked, num_tokens: one_after_another(engine, asked, num_tokens),
+        "generate": plain.one_after_another,
+    }
+    same = [{"role": "user", "content": PROMPT}]
     report: dict[str, Any] = {"device": device, "threads": torch.get_num_threads(), "tokens_per_answer": num_tokens}
     for num_models in (count for count in (1, 2, 4) if count <= len(adapters)):
-        chosen = list(adapters[:num_models])
-        ways: dict[str, Callable[[], tuple[float, float]]] = {
-            "engine_one_batch": lambda chosen=chosen: together(engine, chosen, num_tokens),  # type: ignore[misc]
-            "engine_one_after_another": lambda chosen=chosen: in_turn(engine, chosen, num_tokens),  # type: ignore[misc]
-            "generate_one_after_another": lambda chosen=chosen: plain.in_turn(chosen, num_tokens),  # type: ignore[misc]
-        }
-        rounds: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
-        for number in range(num_rounds + 1):
-            for name, run in ways.items():
-                processor_at = time.process_time()
-                taken = run()
-                if number:  # the first round warms everything up
-                    rounds[name].append((*taken, time.process_time() - processor_at))
-        report[f"{num_models}_models"] = _summary(rounds, num_models * num_tokens)
+        asked = [Question(model, same) for model in adapters[:num_models]]
+        report[f"{num_models}_models"] = compare(ways, asked, num_tokens=num_tokens, num_rounds=num_rounds)
+    for num_people in (1, 8, 32):
+        asked = [Question(adapters[0], own_question(number)) for number in range(num_people)]
+        two_ways = {name: way for name, way in ways.items() if name != "engine_one_after_another"}
+        report[f"{num_people}_people"] = compare(two_ways, asked, num_tokens=num_tokens // 2, num_rounds=1)
     engine.close()
     return report
 
 
-def together(engine: Engine, models: Sequence[Path], num_tokens: int) -> tuple[float, float]:
-    """All models at once; returns seconds to the end of all, and to the first token of the slowest."""
-    started = time.perf_counter()
+def own_question(number: int) -> list[dict[str, str]]:
+    """A question like no other's, and of another length."""
+    return [{"role": "user", "content": f"{PROMPT} This is question {number}." + " Be brief." * (number % 7)}]
+
+
+def compare(ways: dict[str, Way], asked: Sequence[Question], *, num_tokens: int, num_rounds: int) -> dict[str, Any]:
+    runs: dict[str, list[Run]] = {name: [] for name in ways}
+    for way in ways.values():
+        way(asked[:1], 2)  # warms everything up
+    for _ in range(num_rounds):
+        for name, way in ways.items():
+            started, processor_at = time.perf_counter(), time.process_time()
+            waits = way(asked, num_tokens)
+            runs[name].append(Run(time.perf_counter() - started, time.process_time() - processor_at, waits))
+    return {name: _summary(runs[name], runs["engine"], len(asked) * num_tokens) for name in ways}
+
+
+def together(engine: Engine, asked: Sequence[Question], num_tokens: int) -> Waits:
+    """All questions at once."""
+    asked_at: list[float] = []
     waits: dict[int, float] = {}
-    open_answers = threading.Semaphore(0)
-    for number, model in enumerate(models):
+    ends = threading.Semaphore(0)
+    settings = SamplingSettings(temperature=0, max_tokens=num_tokens)
+    started = time.perf_counter()
+    for number, question in enumerate(asked):
 
         def on_event(event: GenerationEvent, number: int = number) -> None:
             if isinstance(event, Failed):
                 raise event.error
             if isinstance(event, Finished):
-                waits[number] = event.stats.seconds_to_first_token
-                open_answers.release()
+                stats = event.stats
+                waits[number] = asked_at[number] + stats.seconds_loading + stats.seconds_to_first_token
+                ends.release()
 
-        settings = SamplingSettings(temperature=0, max_tokens=num_tokens)
-        engine.submit(GenerationRequest(str(model), MESSAGES, settings), on_event)
-    for _ in models:
-        open_answers.acquire()
-    return time.perf_counter() - started, max(waits.values())
+        asked_at.append(time.perf_counter() - started)
+        engine.submit(GenerationRequest(str(question.model), question.messages, settings), on_event)
+    for _ in asked:
+        ends.acquire()
+    return [waits[number] for number in range(len(asked))]
 
 
-def in_turn(engine: Engine, models: Sequence[Path], num_tokens: int) -> tuple[float, float]:
-    seconds, to_last_start = 0.0, 0.0
-    for model in models:
-        taken, to_first = together(engine, [model], num_tokens)
-        to_last_start = seconds + to_first
-        seconds += taken
-    return seconds, to_last_start
+def one_after_another(engine: Engine, asked: Sequence[Question], num_tokens: int) -> Waits:
+    started = time.perf_counter()
+    waits = []
+    for question in asked:
+        waited = time.perf_counter() - started
+        waits.append(waited + together(engine, [question], num_tokens)[0])
+    return waits
 
 
 class PlainGenerate:
@@ -108,21 +151,21 @@ class PlainGenerate:
             self.model.load_adapter(str(adapter), adapter_name=adapter.name)
         self.model.eval()
 
-    def in_turn(self, models: Sequence[Path], num_tokens: int) -> tuple[float, float]:
+    def one_after_another(self, asked: Sequence[Question], num_tokens: int) -> Waits:
         started = time.perf_counter()
-        to_last_start = 0.0
-        for model in models:
-            self.model.set_adapter(model.name)
+        waits = []
+        for question in asked:
+            self.model.set_adapter(question.model.name)
             inputs = self.tokenizer.apply_chat_template(
-                MESSAGES, add_generation_prompt=True, return_tensors="pt", return_dict=True
+                question.messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
             ).to(self.model.device)
             clock = FirstTokenClock()
             with torch.inference_mode():
                 self.model.generate(
                     **inputs, max_new_tokens=num_tokens, min_new_tokens=num_tokens, do_sample=False, streamer=clock
                 )
-            to_last_start = clock.first_at - started
-        return time.perf_counter() - started, to_last_start
+            waits.append(clock.first_at - started)
+        return waits
 
 
 class FirstTokenClock(BaseStreamer):
@@ -170,23 +213,18 @@ def make_adapter(folder: Path, base: Path, seed: int) -> Path:
     return folder
 
 
-def _summary(rounds: dict[str, list[tuple[float, float, float]]], num_tokens: int) -> dict[str, Any]:
-    def medians(place: int) -> dict[str, float]:
-        return {name: statistics.median(one[place] for one in taken) for name, taken in rounds.items()}
+def _summary(runs: Sequence[Run], of_engine: Sequence[Run], num_tokens: int) -> dict[str, float]:
+    def median(values: Iterable[float]) -> float:
+        return statistics.median(values)
 
-    seconds, starts, processor = medians(0), medians(1), medians(2)
-    others = [name for name in rounds if name != "engine_one_batch"]
+    seconds, processor = median(run.seconds for run in runs), median(run.processor_seconds for run in runs)
     return {
-        "tokens_per_second": {name: round(num_tokens / value, 1) for name, value in seconds.items()},
-        "seconds_until_all_have_begun": {name: round(value, 3) for name, value in starts.items()},
-        "processor_seconds": {name: round(value, 3) for name, value in processor.items()},
-        "one_batch_is_faster_than": {
-            name: {
-                "by_the_wall": round(seconds[name] / seconds["engine_one_batch"], 2),
-                "by_the_processor": round(processor[name] / processor["engine_one_batch"], 2),
-            }
-            for name in others
-        },
+        "tokens_per_second": round(num_tokens / seconds, 1),
+        "first_token_median_seconds": round(median(median(run.waits) for run in runs), 3),
+        "first_token_last_seconds": round(median(max(run.waits) for run in runs), 3),
+        "processor_seconds": round(processor, 3),
+        "engine_is_faster_by_the_wall": round(seconds / median(run.seconds for run in of_engine), 2),
+        "engine_is_faster_by_the_processor": round(processor / median(run.processor_seconds for run in of_engine), 2),
     }
 
 
@@ -195,7 +233,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", type=Path, help="folder of the base model")
     parser.add_argument("--adapters", type=Path, nargs="+", help="folders of LoRA adapters on it")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--tokens", type=int, default=96, help="tokens of each answer")
+    parser.add_argument(
+        "--tokens", type=int, default=48, help="tokens of each answer; of half as many where many people ask"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds; the medians are shown")
     return parser

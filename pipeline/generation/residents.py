@@ -87,11 +87,17 @@ class Residents:
     def _used_bytes(self) -> int:
         return sum(weights.size_bytes for weights in self._weights.values())
 
+    def _held(self) -> str:
+        if not self._weights:
+            return "no other is in memory"
+        held = (f"{Path(key).name} {_size(weights.size_bytes)}" for key, weights in self._weights.items())
+        return f"in memory are {', '.join(held)}"
+
     def _require_fit(self, model: ResolvedModel, needed_bytes: int) -> None:
         if needed_bytes > self._budget_bytes:
             raise DoesNotFit(
-                f"{Path(str(model.name)).name} needs {_size(needed_bytes)} of memory, and models may fill "
-                f"{_size(self._budget_bytes)} here.",
+                f"{Path(str(model.name)).name} needs {_size(needed_bytes)} of memory, and all models together may fill "
+                f"{_size(self._budget_bytes)} here; {self._held()}.",
                 "Quantize it, choose a smaller model, or give the inference server more memory (HONE_MEMORY_GB).",
             )
 

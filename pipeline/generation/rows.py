@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ from pipeline.loading import ResolvedModel
 if TYPE_CHECKING:
     from torch import Tensor
 
+log = logging.getLogger(__name__)
+
 
 class Row:
     """One answer: its prompt, its settings, and what of it was told to the person who asked."""
@@ -51,7 +54,7 @@ class Row:
         self.is_over = False
         self._settings = request.settings
         self._tokenizer = tokenizer
-        self._tell = on_event
+        self._on_event = on_event
         self._detokenizer = Detokenizer(tokenizer.decode)
         self._stop_filter = StopFilter(request.settings.stop)
         self._eos_token_ids: frozenset[int] = frozenset()
@@ -119,6 +122,13 @@ class Row:
     def fail(self, error: HoneError) -> None:
         self.is_over = True
         self._tell(Failed(error))
+
+    def _tell(self, event: GenerationEvent) -> None:
+        try:
+            self._on_event(event)
+        except Exception:  # whoever listens has gone: that ends this one, and costs no one else
+            log.exception("A listener failed")
+            self.is_cancelled = True
 
     def _show(self, text: str) -> None:
         if text:

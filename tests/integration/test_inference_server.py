@@ -285,3 +285,186 @@ def test_a_taken_port_and_an_open_door_are_each_one_clear_line(address: str, tmp
         assert ended.returncode != 0
         assert said in ended.stderr
         assert ended.stderr.count("\n") == 1
+
+
+def complete(client: openai.OpenAI, prompt: object, **options: object) -> openai.types.Completion:
+    wanted = {"temperature": 0, "max_tokens": 12, "model": "base-1"} | options
+    return client.completions.create(prompt=prompt, **wanted)  # type: ignore[call-overload, no-any-return]
+
+
+def test_a_completion_carries_the_text_on_without_a_template(client: openai.OpenAI) -> None:
+    turn = "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n"
+    whole = complete(client, turn)
+    chat = ask(client, "base-1", max_tokens=12)
+    assert whole.choices[0].text == chat.choices[0].message.content
+    assert whole.usage == chat.usage
+    assert complete(client, turn, echo=True).choices[0].text == turn + whole.choices[0].text
+    assert complete(client, [list(turn.encode())], max_tokens=2).choices[0].finish_reason == "length"
+
+
+def test_a_completion_streams_what_it_would_say_at_once(client: openai.OpenAI) -> None:
+    whole = complete(client, "The sea", n=2, seed=3, temperature=1, echo=True)
+    chunks = list(
+        client.completions.create(
+            model="base-1",
+            prompt="The sea",
+            n=2,
+            seed=3,
+            temperature=1,
+            max_tokens=12,
+            echo=True,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    for choice in whole.choices:
+        parts = [part.text for chunk in chunks for part in chunk.choices if part.index == choice.index]
+        assert "".join(parts) == choice.text
+    assert chunks[-1].usage == whole.usage
+
+
+def test_several_prompts_have_n_answers_each_in_their_order(client: openai.OpenAI) -> None:
+    both = complete(client, ["The sea", "A much longer text about hills"], n=2, seed=7, temperature=1.1)
+    assert [choice.index for choice in both.choices] == [0, 1, 2, 3]
+    alone = complete(client, "A much longer text about hills", n=2, seed=7, temperature=1.1)
+    assert [choice.text for choice in both.choices[2:]] == [choice.text for choice in alone.choices]
+    assert both.usage is not None
+    assert alone.usage is not None
+    assert both.usage.prompt_tokens == len("The sea") + alone.usage.prompt_tokens
+
+
+def test_a_completion_stops_and_reports_logprobs_in_the_older_shape(client: openai.OpenAI) -> None:
+    whole = complete(client, "The sea", logprobs=2)
+    choice = whole.choices[0]
+    assert choice.logprobs is not None
+    assert choice.logprobs.tokens is not None
+    assert len(choice.logprobs.tokens) == 12
+    for logprob, likeliest in zip(
+        choice.logprobs.token_logprobs or [], choice.logprobs.top_logprobs or [], strict=True
+    ):
+        assert logprob == pytest.approx(max(likeliest.values()))
+    stop = choice.text[3:5]
+    assert complete(client, "The sea", stop=stop).choices[0].text == choice.text[: choice.text.index(stop)]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prompt": [9999]}, "token 9999"),
+        ({"prompt": ["Hi"] * 65}, "1 to 64 answers"),
+        ({"suffix": "the end"}, "suffix"),
+        ({"echo": True, "logprobs": 1}, "/hone/score"),
+        ({"logprobs": 99}, "logprobs"),
+        ({"max_tokens": -1}, "max_tokens"),
+    ],
+)
+def test_a_completion_that_cannot_be_done_is_refused_by_name(
+    client: openai.OpenAI, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=said):
+        complete(client, **({"prompt": "Hi"} | options))  # type: ignore[arg-type]
+    with pytest.raises(openai.NotFoundError):
+        complete(client, "Hi", model="nobody")
+
+
+def test_the_same_seed_draws_the_same_answer_and_another_seed_another(client: openai.OpenAI) -> None:
+    first, again, other = (
+        ask(client, "sft-1", temperature=1.2, seed=seed).choices[0].message.content for seed in (5, 5, 6)
+    )
+    assert first == again != other
+
+
+def test_an_answer_that_was_begun_is_carried_on_as_if_never_interrupted(client: openai.OpenAI) -> None:
+    whole = ask(client, "base-1", max_tokens=12).choices[0].message.content or ""
+    begun = [*QUESTION, {"role": "assistant", "content": "Four, because"}]
+    goes_on = ask(client, "base-1", messages=begun, max_tokens=8, extra_body={"continue_final_message": True})
+    prompt = "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\nFour, because"
+    assert goes_on.choices[0].message.content == complete(client, prompt, max_tokens=8).choices[0].text
+    assert goes_on.choices[0].message.content != whole[:8]
+    with pytest.raises(openai.BadRequestError, match="role 'user'"):
+        ask(client, "base-1", extra_body={"continue_final_message": True})
+
+
+def post(address: str, path: str, **body: object) -> httpx.Response:
+    return httpx.post(f"{address}{path}", json={"model": "base-1", "messages": QUESTION} | body, trust_env=False)
+
+
+def test_a_rendered_prompt_is_what_the_model_reads(client: openai.OpenAI, address: str) -> None:
+    shown = post(address, "/hone/render").json()
+    assert shown["text"] == "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n"
+    assert shown["has_template"] is True
+    assert "".join(token["text"] for token in shown["tokens"]) == shown["text"]
+    usage = ask(client, "base-1").usage
+    assert usage is not None
+    assert len(shown["tokens"]) == usage.prompt_tokens
+    assert shown["tokens"][0]["is_special"]
+    assert not shown["tokens"][1]["is_special"]
+
+
+def test_a_score_names_the_alternatives_that_the_model_would_have_written(client: openai.OpenAI, address: str) -> None:
+    written = ask(client, "sft-1", max_tokens=1, logprobs=True, top_logprobs=2).choices[0].logprobs
+    assert written is not None
+    assert written.content is not None
+    expected = {one.token: pytest.approx(one.logprob, abs=1e-4) for one in written.content[0].top_logprobs}
+    body = {"model": "sft-1", "answers": ["Four", "I cannot say"], "num_alternatives": 2}
+    for answer, told in zip(
+        ("Four", "I cannot say"), post(address, "/hone/score", **body).json()["answers"], strict=True
+    ):
+        assert "".join(token["text"] for token in told["tokens"]) == f"{answer}<|im_end|>\n"
+        assert told["num_tokens"] == len(told["tokens"])
+        assert told["logprob"] == pytest.approx(sum(token["logprob"] for token in told["tokens"]))
+        assert {one["text"]: one["logprob"] for one in told["tokens"][0]["alternatives"]} == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/hone/render", {"model": "nobody"}, 404, "'nobody'"),
+        ("/hone/render", {"model": "picky"}, 400, "System prompts are not known"),
+        ("/hone/render", {"messages": []}, 400, "messages"),
+        ("/hone/score", {"answers": []}, 400, "answers"),
+        ("/hone/score", {"answers": ["Hi"], "num_alternatives": 21}, 400, "num_alternatives"),
+        ("/hone/score", {"answers": ["x" * CONTEXT_TOKENS]}, 400, "tokens long"),
+    ],
+)
+def test_what_cannot_be_shown_or_scored_is_refused_in_openai_shape(
+    address: str, path: str, body: dict[str, object], status: int, said: str
+) -> None:
+    response = post(address, path, **body)
+    assert response.status_code == status
+    assert said in response.json()["error"]["message"]
+
+
+def test_keys_of_the_store_open_the_server_until_they_are_revoked(tmp_path: Path) -> None:
+    def in_store(code: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", f"from store import api_keys, database\n{code}"],
+            env=os.environ | {"HONE_HOME": str(tmp_path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
+    in_store("database.upgrade()")
+    process, address = start_server(tmp_path)
+    try:
+        models = f"{address}/v1/models"
+        assert httpx.get(models, trust_env=False).status_code == 200, "there is no key yet, so none is asked for"
+        key = in_store("with database.writing() as session: print(api_keys.create(session, name='script')[1])")
+        own = in_store("print(api_keys.own_key())")
+        for sent, status in (("", 401), ("wrong", 401), (key, 200), (own, 200)):
+            headers = {"Authorization": f"Bearer {sent}"} if sent else {}
+            assert httpx.get(models, headers=headers, trust_env=False).status_code == status
+            assert httpx.post(f"{address}/hone/render", headers=headers, trust_env=False).status_code == (
+                401 if status == 401 else 400
+            )
+        stranger = openai.OpenAI(
+            base_url=f"{address}/v1", api_key="wrong", max_retries=0, http_client=httpx.Client(trust_env=False)
+        )
+        with pytest.raises(openai.AuthenticationError):
+            ask(stranger, "anything")
+        in_store("with database.writing() as session: api_keys.revoke(session, 1)")
+        assert httpx.get(models, trust_env=False).status_code == 200, "the only key is revoked"
+    finally:
+        process.kill()
+        process.wait(20)

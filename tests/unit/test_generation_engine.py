@@ -308,16 +308,22 @@ def test_a_forward_pass_that_fails_costs_its_rows_and_the_next_answer_is_right(m
     engine.close()
 
 
-def test_a_listener_that_raises_costs_only_its_own_row(engine: Engine, models: dict[str, Path]) -> None:
+@pytest.mark.parametrize("kind", [Loading, Piece, Finished])
+def test_a_listener_that_raises_costs_only_its_own_row(
+    engine: Engine, models: dict[str, Path], kind: type[GenerationEvent]
+) -> None:
     def broken(event: GenerationEvent) -> None:
-        if isinstance(event, Piece):
+        if isinstance(event, kind):
             raise ValueError("no one is there")
 
-    request = GenerationRequest(str(models["base"]), [{"role": "user", "content": "Hi"}], SamplingSettings())
+    request = GenerationRequest(
+        str(models["base"]), [{"role": "user", "content": "Hi"}], SamplingSettings(max_tokens=30)
+    )
     engine.submit(request, broken)
     beside = ask(engine, models["base"], max_tokens=50)
     beside.stats()
     assert beside.text == generate_alone(models, "base", "What is 2 + 2?", 50)
+    assert engine.num_restarts == 0
 
 
 def test_logprobs_are_those_of_the_model(engine: Engine, models: dict[str, Path]) -> None:

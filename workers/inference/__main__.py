@@ -8,10 +8,14 @@ import logging
 import socket
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pipeline.errors import HoneError
 from pipeline.watchdog import exit_when_stdin_closes
 from store.settings import settings
+
+if TYPE_CHECKING:
+    from workers.inference.server import Keys
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,7 +71,13 @@ def serve(host: str, port: int, *, folders: Mapping[str, str], device: str | Non
     else:
         engine = Engine(memory_budget_bytes=budget, device=chosen)
     hosts = ("127.0.0.1", "localhost") if _is_loopback(host) else ("*",)
-    app = create_app(engine, (lambda: folders) if folders else models_of_store, key=key, allowed_hosts=hosts)
+    app = create_app(
+        engine,
+        (lambda: folders) if folders else models_of_store,
+        key=key,
+        keys=None if folders else keys_of_store(),
+        allowed_hosts=hosts,
+    )
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -79,6 +89,25 @@ def models_of_store() -> dict[str, str]:
 
     with reading() as session:
         return {model.name: location_of(model) for model in list_own_models(session)}
+
+
+def keys_of_store() -> Keys:
+    """The store's keys, and the one that this installation's own processes show."""
+    from store import api_keys
+    from store.database import reading, writing
+    from workers.inference.server import Keys
+
+    def accepts(key: str) -> bool:
+        if api_keys.is_own_key(key):
+            return True
+        with writing() as session:  # it notes when the key was used
+            return api_keys.accepts(session, key)
+
+    def exist() -> bool:
+        with reading() as session:
+            return api_keys.is_any(session)
+
+    return Keys(accepts, exist)
 
 
 def best_device() -> str:
