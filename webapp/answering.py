@@ -11,14 +11,15 @@ from typing import Any
 
 from store import conversations
 from store.database import reading, writing
+from store.schema import Conversation
 from webapp.inference_client import (
     ChatError,
-    ChatSettings,
     Delta,
     Done,
     InferenceClient,
     StillLoading,
 )
+from webapp.playground_settings import PlaygroundSettings
 
 SECONDS_BETWEEN_VIEWS = 0.12
 SECONDS_BETWEEN_SAVES = 1.0
@@ -34,6 +35,9 @@ class AnswerInProgress:
     messages: list[dict[str, str]]
     text: str = ""
     state: str = "streaming"
+    continues: bool = False
+    """Whether it carries on the text that it began with, which then is the last of its messages."""
+    num_tokens_before: int = 0
     is_loading: bool = False
     stats: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
@@ -48,12 +52,13 @@ class AnswerInProgress:
         elif isinstance(event, Done):
             self.state = "stopped" if event.finish_reason == "cancelled" else "finished"
             self.stats = event.as_stats()
+            self.stats["num_tokens"] += self.num_tokens_before
         else:
             self.state, self.error = "failed", f"{event.message}\n{event.advice}".strip()
 
 
 class TurnInProgress:
-    """The answers to the last prompt of a conversation.
+    """The answers to the last prompt of a conversation that wait to be written.
 
     They are saved about once a second and at their end, so that a browser that closes, or a server that stops, loses
     no more than the last second.
@@ -62,17 +67,21 @@ class TurnInProgress:
     def __init__(self, conversation_id: str, client: InferenceClient) -> None:
         with reading() as session:
             conversation = conversations.load_conversation(session, conversation_id)
-            self.settings = ChatSettings.model_validate(conversation.settings)
+            settings = PlaygroundSettings.model_validate(conversation.settings)
+            self.settings = settings.sampling()
             self.answers = [
                 AnswerInProgress(
                     answer_id=answer.id,
                     column=answer.column,
                     model_name=answer.model.name,
-                    messages=conversations.messages_for(
-                        conversation, answer.column, system_prompt=self.settings.system_prompt
-                    ),
+                    messages=messages_to_send(conversation, answer.column, settings)
+                    + ([{"role": "assistant", "content": answer.text}] if answer.text else []),
+                    text=answer.text,
+                    continues=bool(answer.text),
+                    num_tokens_before=answer.stats.get("num_tokens", 0),
                 )
                 for answer in conversation.turns[-1].answers
+                if answer.state == "waiting"
             ]
         self._conversation_id = conversation_id
         self._client = client
@@ -115,7 +124,9 @@ class TurnInProgress:
     async def _write(self, answer: AnswerInProgress) -> None:
         self._changed.add(answer.column)
         try:
-            stream = self._client.stream_chat(answer.model_name, answer.messages, self.settings)
+            stream = self._client.stream_chat(
+                answer.model_name, answer.messages, self.settings, continue_final_message=answer.continues
+            )
             async with aclosing(stream) as events:
                 async for event in events:
                     answer.take(event)
@@ -142,6 +153,19 @@ class TurnInProgress:
 
 _in_progress: dict[str, TurnInProgress] = {}
 """The turns that this process is writing, by conversation: how a Stop button finds what it is to stop."""
+
+
+def messages_to_send(
+    conversation: Conversation, column: int, settings: PlaygroundSettings, num_turns: int | None = None
+) -> list[dict[str, str]]:
+    """What a column's model is sent to answer a prompt: system prompt, examples, and its line of the conversation."""
+    return conversations.messages_for(
+        conversation,
+        column,
+        system_prompt=settings.system_prompt,
+        examples=settings.examples.in_column(column),
+        num_turns=num_turns,
+    )
 
 
 def turn_in_progress(conversation_id: str) -> TurnInProgress | None:
