@@ -223,6 +223,12 @@ def delete(session: Session, conversation_id: str) -> None:
     load_conversation(session, conversation_id).deleted_at = utc_now()
 
 
+def find_conversation(session: Session, conversation_id: str) -> Conversation | None:
+    """A conversation without its turns, or None where there is none of that id (any more)."""
+    found = session.get(Conversation, conversation_id)
+    return found if found is not None and found.deleted_at is None else None
+
+
 def list_conversations(session: Session, *, search: str = "", limit: int = 50) -> Sequence[Conversation]:
     """The conversations that were last spoken in, the newest first; with `search`, those in which these words stand."""
     query = select(Conversation).where(Conversation.deleted_at.is_(None))

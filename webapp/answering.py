@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pipeline.errors import HoneError
 from store import conversations
 from store.database import reading, writing
-from store.schema import Conversation
+from store.schema import Conversation, utc_now
 from webapp.inference_client import (
     ChatError,
     Delta,
@@ -23,6 +24,8 @@ from webapp.playground_settings import PlaygroundSettings
 
 SECONDS_BETWEEN_VIEWS = 0.12
 SECONDS_BETWEEN_SAVES = 1.0
+SECONDS_UNTIL_BEGUN = 3.0
+"""Between the press and the first request for an answer: two presses in two windows fall into it."""
 
 
 @dataclass
@@ -115,6 +118,13 @@ class TurnInProgress:
             if _in_progress.get(self._conversation_id) is self:
                 del _in_progress[self._conversation_id]
 
+    async def follow(self) -> AsyncGenerator[list[AnswerInProgress], None]:
+        """What another window sees of it: all answers, a few times a second, until they are written."""
+        while turn_in_progress(self._conversation_id) is self:
+            yield self.answers
+            await asyncio.sleep(SECONDS_BETWEEN_VIEWS)
+        yield self.answers
+
     def stop(self, column: int | None = None) -> None:
         """Stop one column's answer, or all of them; what was written is kept."""
         for place, task in self._tasks.items():
@@ -166,6 +176,24 @@ def messages_to_send(
         examples=settings.examples.in_column(column),
         num_turns=num_turns,
     )
+
+
+class BusyConversation(HoneError):
+    kind = "busy_conversation"
+
+
+def require_idle(conversation_id: str) -> None:
+    """Raises:
+    BusyConversation: if the last prompt is being answered, or is about to be.
+    """
+    with reading() as session:
+        conversation = conversations.load_conversation(session, conversation_id)
+    waits = conversation.turns and any(one.state == "waiting" for one in conversation.turns[-1].answers)
+    is_new = (utc_now() - conversation.updated_at).total_seconds() < SECONDS_UNTIL_BEGUN
+    if turn_in_progress(conversation_id) is not None or (waits and is_new):
+        raise BusyConversation(
+            "The last prompt is still being answered.", "Wait until it is done, or press Stop all, then send again."
+        )
 
 
 def turn_in_progress(conversation_id: str) -> TurnInProgress | None:

@@ -168,12 +168,14 @@ def _conversation_link(conversation: Conversation) -> str:
 
 def history_view(past: Sequence[Conversation], present_id: str, search: str = "") -> str:
     """The list of past conversations, the newest first."""
-    if not past and search.strip():
-        return f'<p class="h-quiet h-small">No conversation has “{escape(search.strip()[:60])}” in it.</p>'
-    if not past:
-        return '<p class="h-quiet h-small">Conversations you have here are kept and listed.</p>'
-    items = "".join(_history_item(one, is_present=one.id == present_id) for one in past)
-    return f'<ul class="h-pg-history">{items}</ul>'
+    if past:
+        items = "".join(_history_item(one, is_present=one.id == present_id) for one in past)
+        listed = f'<ul class="h-pg-history">{items}</ul>'
+    elif search.strip():
+        listed = f'<p class="h-quiet h-small">No conversation has “{escape(search.strip()[:60])}” in it.</p>'
+    else:
+        listed = '<p class="h-quiet h-small">Conversations you have here are kept and listed.</p>'
+    return f'<div class="h-pg-list">{listed}</div>'
 
 
 def _history_item(conversation: Conversation, *, is_present: bool) -> str:

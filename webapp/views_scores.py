@@ -15,7 +15,7 @@ class ScoreTable:
     """Log-probabilities, in nats.
 
     Args:
-        answers: What each row is called, such as "1 · willow-base"; the first is the answer that others are held against.
+        answers: What each row is called, such as "1 · willow-base"; others are held against the first.
         models: The models' names, one a column; the first is the reference.
         scores: `scores[row][column]`.
         shares_history: Whether all answers follow the same conversation: only then do differences say something.
@@ -44,15 +44,17 @@ def score_table_view(table: ScoreTable) -> str:
     warning = (
         ""
         if table.shares_history
-        else '<div class="h-note"><p>The columns had said different things before this prompt, so each answer is scored '
-        "after its own column’s conversation. Their differences are then not about the answers alone.</p></div>"
+        else '<div class="h-note"><p>The columns were shown different things before this prompt: each answer is scored '
+        "after what its own column was shown. Their differences are then not about the answers alone.</p></div>"
     )
     return (
-        f'{warning}<div class="h-table-wrap"><table class="h-table h-scores"><thead><tr><th>Answer</th>{head}</tr></thead>'
-        f'<tbody>{rows}</tbody></table></div><ul class="h-plain">{_in_words(table)}</ul>'
-        '<p class="h-quiet h-small">In each cell: the log-probability of the whole answer with its end, in nats; the same '
-        "a token; against answer 1 how much likelier the model finds this one; and, where it is not the first model, by "
-        "how much more than the first model does. The last is the margin that DPO raises, before its factor β.</p>"
+        f'{warning}<div class="h-table-wrap"><table class="h-table h-scores">'
+        f"<thead><tr><th>Answer</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<ul class="h-plain">{_in_words(table)}</ul>'
+        '<p class="h-quiet h-small">In each cell: the log-probability of the whole answer with its end, in nats; '
+        "the same a token; against answer 1 how much likelier the model finds this one; and, where it is not the first "
+        "model, by how much more than the first model does. The last is the margin that DPO raises, before its factor "
+        "β.</p>"
     )
 
 
