@@ -1,6 +1,6 @@
-"""The playground in a real browser: six columns at once, one stopped, and what can be done with every prompt and answer.
+"""The playground in a real browser: six columns at once, one stopped; what can be done with every prompt and answer.
 
-The models stand behind a small server that speaks as Hone's own does, so that the tests decide how fast each one writes.
+The models stand behind a small server that speaks as Hone's own does, so that the tests decide how fast each writes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PATIENCE = 60_000
 
 
 class ModelServer:
-    """Six models: five answer at once with their name and what they were asked, the slow one goes on until it is stopped."""
+    """Six models: five answer at once with their name and what they were asked, the slow one goes on for minutes."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
