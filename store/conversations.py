@@ -84,11 +84,17 @@ def restart_answer(
     turn: int,
     column: int,
     text: str = "",
-    stats: dict[str, Any] | None = None,
+    num_tokens: int = 0,
+    model_id: int | None = None,
 ) -> Answer:
     """Let one answer wait to be written anew, or, where it is given a beginning, to be carried on from there.
 
     Only the last prompt's answers are written in their place: what follows an earlier one was said after it.
+
+    Args:
+        text: Its beginning.
+        num_tokens: How many tokens the beginning is.
+        model_id: Who is to write it, where not the model that has.
 
     Raises:
         NoConversation: if there is no such answer, or it is not one to the last prompt.
@@ -100,11 +106,22 @@ def restart_answer(
         raise NoConversation(
             f"Prompt {turn} is not the last one of this conversation any more.", "Load the page again, or branch there."
         )
-    get_model(session, answer.model_id)
-    answer.text, answer.state, answer.error, answer.stats = text, "waiting", None, stats or {}
+    answer.model_id = get_model(session, model_id or answer.model_id).id
+    conversation.model_ids = [
+        answer.model_id if place == column else other for place, other in enumerate(conversation.model_ids)
+    ]
+    answer.text, answer.state, answer.error = text, "waiting", None
+    answer.stats = {"num_tokens": num_tokens} if text else {}
     conversation.updated_at = utc_now()
     session.flush()
     return answer
+
+
+def carry_on(session: Session, conversation_id: str, *, turn: int, column: int) -> Answer:
+    """Let an answer that was cut off wait to be carried on; see `restart_answer`."""
+    answer = find_answer(load_conversation(session, conversation_id), turn=turn, column=column)
+    written = {"text": answer.text, "num_tokens": int(answer.stats.get("num_tokens", 0)), "model_id": answer.model_id}
+    return restart_answer(session, conversation_id, turn=turn, column=column, **written)
 
 
 def branch(

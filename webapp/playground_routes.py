@@ -93,7 +93,8 @@ def regenerate(request: Request, conversation_id: str, turn: int, column: int) -
 def carry_on(request: Request, conversation_id: str, turn: int, column: int) -> Any:
     """Carry an answer to an earlier prompt on, in a branch that ends with it."""
     answer = conversations.find_answer(_load(conversation_id), turn=turn, column=column)
-    return _branch_at(request, conversation_id, turn, column, text=answer.text, num_tokens=_num_tokens(answer.stats))
+    num_tokens = int(answer.stats.get("num_tokens", 0))
+    return _branch_at(request, conversation_id, turn, column, text=answer.text, num_tokens=num_tokens)
 
 
 @router.post("/{conversation_id}/turns/{turn}/columns/{column}/fork")
@@ -125,14 +126,8 @@ def _branch_at(
         branched = conversations.branch(
             session, conversation_id, num_turns=turn, person_id=person_of_cookies(request.cookies).id
         )
-        conversations.restart_answer(
-            session, branched.id, turn=turn, column=column, text=text, stats={"num_tokens": num_tokens} if text else {}
-        )
+        conversations.restart_answer(session, branched.id, turn=turn, column=column, text=text, num_tokens=num_tokens)
     return {"address": f"/playground?c={branched.id}"}
-
-
-def _num_tokens(stats: dict[str, Any]) -> int:
-    return int(stats.get("num_tokens", 0))
 
 
 def _check_prompt(prompt: str) -> None:

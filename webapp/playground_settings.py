@@ -62,6 +62,10 @@ class PlaygroundSettings(ChatSettings):
 
     examples: Examples = Examples()
 
+    def for_a_new_conversation(self) -> PlaygroundSettings:
+        """The same, with all examples shown in every column: how they were spread belonged to the old columns."""
+        return self.model_copy(update={"examples": self.examples.model_copy(update={"counts": ()})})
+
     def sampling(self) -> ChatSettings:
         """The part of them that a server is told."""
         return ChatSettings.model_validate(self.model_dump(exclude={"examples"}))

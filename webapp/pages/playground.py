@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -12,27 +11,25 @@ from sqlalchemy.orm import Session
 
 from pipeline.errors import HoneError
 from store import conversations, models
-from store.database import reading, writing
+from store.database import reading
 from store.schema import Conversation, Turn
-from webapp.answering import AnswerInProgress, TurnInProgress, require_idle, turn_in_progress
+from webapp import playground_asking
+from webapp.answering import AnswerInProgress, TurnInProgress, turn_in_progress
 from webapp.inference_client import own_server
-from webapp.people import current_person
 from webapp.playground_form import (
     MAX_COLUMNS,
     Parts,
     buttons,
-    column_content,
     draw,
     empty_columns,
     hidden,
     notes,
     noticed,
-    read_form,
     waiting_columns,
 )
 from webapp.playground_presets import connect_side
 from webapp.playground_settings import PlaygroundSettings
-from webapp.playground_side import Updates, presets_shown, read_settings, settings_shown
+from webapp.playground_side import Updates, presets_shown, settings_shown
 from webapp.shell import (
     Page,
     error_block,
@@ -43,7 +40,7 @@ from webapp.shell import (
     query_value,
 )
 from webapp.start_points import no_model_yet
-from webapp.views_playground import answer_view, history_view, place_of, prompt_view, tools_view
+from webapp.views_playground import answer_view, history_view, place_of, prompt_view
 
 
 def build() -> None:
@@ -62,13 +59,13 @@ def _connect(parts: Parts) -> None:
         return await asyncio.to_thread(_opened, parts, request)
 
     def begun(request: gr.Request, prompt: str, *values: Any) -> Updates:
-        return _begun(parts, prompt, values, request)
+        return playground_asking.begun(parts, prompt, values, request)
 
     def begun_again(*values: Any) -> Updates:
-        return _begun_again(parts, values)
+        return playground_asking.begun_again(parts, values)
 
     def rewritten(act: str, *values: Any) -> Updates:
-        return _rewritten(parts, act, values)
+        return playground_asking.rewritten(parts, act, values)
 
     async def written(conversation_id: str) -> AsyncIterator[Updates]:
         async for updates in _written(parts, conversation_id):
@@ -100,7 +97,7 @@ def _connect(parts: Parts) -> None:
         column.stop.click(_stopper(number), inputs=[parts.conversation_id], **quick)
     gr.on(
         [field.change for field in parts.side.settings.fields],
-        _settings_changed,
+        playground_asking.settings_changed,
         inputs=[parts.conversation_id, *parts.side.settings.fields],
         **quick,
     )
@@ -137,93 +134,10 @@ def _opened(parts: Parts, request: gr.Request) -> Updates:
             return updates | {parts.notice: noticed(error_block(error)), parts.workspace: hidden()}
         if conversation is not None:
             return updates | _shown(parts, conversation, choices, session)
-        settings = PlaygroundSettings.model_validate(past[0].settings if past else {})
+        settings = PlaygroundSettings.model_validate(past[0].settings if past else {}).for_a_new_conversation()
         updates |= settings_shown(parts.side, settings, session) | notes(parts, settings.examples)
     model_ids = _models_of_address(query_value(request, "models"), choices)
     return updates | empty_columns(parts, model_ids, choices) | {parts.send: gr.update(interactive=True)}
-
-
-def _begun(parts: Parts, prompt: str, values: Sequence[Any], request: gr.Request) -> Updates:
-    """Keep the prompt, and show it in every column."""
-    try:
-        told = read_form(values)
-        if not prompt.strip():
-            raise HoneError("The prompt is empty.", "Write something and send again.")
-        if told.conversation_id:
-            require_idle(told.conversation_id)
-        with writing() as session:
-            _require_models(session, told.model_ids)
-            if told.conversation_id:
-                conversations.update_settings(session, told.conversation_id, told.settings.model_dump(mode="json"))
-                turn = conversations.append_turn(session, told.conversation_id, prompt=prompt, model_ids=told.model_ids)
-                conversation_id = turn.conversation_id
-            else:
-                conversation_id = conversations.create_conversation(
-                    session,
-                    prompt=prompt,
-                    model_ids=told.model_ids,
-                    settings=told.settings.model_dump(mode="json"),
-                    person_id=current_person(request).id,
-                ).id
-    except HoneError as error:
-        return {parts.notice: noticed(error_block(error))}
-    return {parts.prompt: "", **_turn_begun(parts, conversation_id)}
-
-
-def _begun_again(parts: Parts, values: Sequence[Any]) -> Updates:
-    """Empty the answers to the last prompt, to be written anew."""
-    try:
-        told = read_form(values)
-        require_idle(told.conversation_id)
-        with writing() as session:
-            _require_models(session, told.model_ids)
-            conversations.update_settings(session, told.conversation_id, told.settings.model_dump(mode="json"))
-            conversations.restart_last_turn(session, told.conversation_id, model_ids=told.model_ids)
-    except HoneError as error:
-        return {parts.notice: noticed(error_block(error))}
-    return _turn_begun(parts, told.conversation_id)
-
-
-def _rewritten(parts: Parts, act: str, values: Sequence[Any]) -> Updates:
-    """Empty one column's answer to the last prompt, or only let it wait, so that it is written anew or carried on."""
-    try:
-        asked = json.loads(act)
-        column, turn = int(asked["column"]), int(asked["turn"])
-        told = read_form(values)
-        require_idle(told.conversation_id)
-        with writing() as session:
-            conversations.update_settings(session, told.conversation_id, told.settings.model_dump(mode="json"))
-            conversation = conversations.load_conversation(session, told.conversation_id)
-            answer = conversations.find_answer(conversation, turn=turn, column=column)
-            carried = {"text": answer.text, "stats": answer.stats} if asked["act"] == "continue" else {}
-            if asked["act"] == "regenerate" and column < len(told.model_ids):
-                answer.model_id = told.model_ids[column]
-                conversation.model_ids = [
-                    *conversation.model_ids[:column],
-                    answer.model_id,
-                    *conversation.model_ids[column + 1 :],
-                ]
-            conversations.restart_answer(session, told.conversation_id, turn=turn, column=column, **carried)
-    except HoneError as error:
-        return {parts.notice: noticed(error_block(error))}
-    return _turn_begun(parts, told.conversation_id)
-
-
-def _turn_begun(parts: Parts, conversation_id: str) -> Updates:
-    with reading() as session:
-        conversation = conversations.load_conversation(session, conversation_id)
-        past = conversations.list_conversations(session)
-        updates: Updates = {
-            parts.notice: noticed(""),
-            parts.conversation_id: conversation_id,
-            parts.side.history: history_view(past, conversation_id),
-            parts.tools: _tools(session, conversation),
-            **notes(parts, PlaygroundSettings.model_validate(conversation.settings).examples),
-            **buttons(parts, running=waiting_columns(conversation)),
-        }
-        for number, model_id in enumerate(conversation.model_ids):
-            updates |= column_content(parts.columns[number], conversation, number, model_id)
-    return updates
 
 
 async def _written(parts: Parts, conversation_id: str) -> AsyncIterator[Updates]:
@@ -244,17 +158,18 @@ async def _written(parts: Parts, conversation_id: str) -> AsyncIterator[Updates]
         running = {answer.column for answer in turn.answers if answer.state == "streaming"}
         updates: Updates = buttons(parts, running)
         for answer in changed:
-            updates[parts.columns[answer.column].latest] = _live_view(
-                conversation.turns[-1], answer, is_live=bool(running)
-            )
+            updates[parts.columns[answer.column].latest] = _live_view(conversation.turns[-1], answer)
         yield updates
+    with reading() as session:
+        conversation = conversations.load_conversation(session, conversation_id)
+    yield buttons(parts, set()) | playground_asking.columns_shown(parts, conversation)
 
 
-def _live_view(turn: Turn, answer: AnswerInProgress, *, is_live: bool) -> str:
+def _live_view(turn: Turn, answer: AnswerInProgress) -> str:
     stored = next(one for one in turn.answers if one.column == answer.column)
-    asked = prompt_view(turn.prompt, number=turn.number, can_edit=not is_live)
     place = place_of(stored, turn.number)
-    return asked + answer_view(answer, is_live=True, is_loading=answer.is_loading, place=place)
+    shown = answer_view(answer, is_live=True, is_loading=answer.is_loading, place=place)
+    return prompt_view(turn.prompt, number=turn.number) + shown
 
 
 def _stop(conversation_id: str, column: int | None) -> None:
@@ -270,31 +185,6 @@ def _stopper(column: int) -> Any:
     return stop_column
 
 
-def _settings_changed(conversation_id: str, *fields: Any) -> None:
-    """Remember the settings of a conversation as they are changed."""
-    if not conversation_id:
-        return
-    try:
-        settings = read_settings(fields).model_dump(mode="json")
-        with writing() as session:
-            conversations.update_settings(session, conversation_id, settings)
-    except HoneError:
-        return  # a half-typed example or a conversation deleted elsewhere: sending says so
-
-
-def _require_models(session: Session, model_ids: Sequence[int]) -> None:
-    """Raises:
-    BadModel: if somebody has deleted one meanwhile.
-    """
-    for model_id in model_ids:
-        models.get_model(session, model_id)
-
-
-def _tools(session: Session, conversation: Conversation) -> str:
-    origin = conversations.find_conversation(session, conversation.branched_from_id or "")
-    return tools_view(conversation, conversations.branches_of(session, conversation.id), origin)
-
-
 def _models_of_address(wanted: str, choices: Sequence[tuple[str, int]]) -> list[int]:
     """The models of `?models=3,5` that there are; else the newest one alone."""
     known = {model_id for _, model_id in choices}
@@ -307,9 +197,11 @@ def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str
     settings = PlaygroundSettings.model_validate(conversation.settings)
     updates = settings_shown(parts.side, settings, session) | notes(parts, settings.examples)
     updates |= empty_columns(parts, [one if one in known else None for one in conversation.model_ids], choices)
-    for number, model_id in enumerate(conversation.model_ids):
-        updates |= column_content(parts.columns[number], conversation, number, model_id)
-    updates |= {parts.conversation_id: conversation.id, parts.tools: _tools(session, conversation)}
+    updates |= playground_asking.columns_shown(parts, conversation)
+    updates |= {
+        parts.conversation_id: conversation.id,
+        parts.tools: playground_asking.tools_shown(session, conversation),
+    }
     return updates | buttons(parts, running=waiting_columns(conversation))
 
 

@@ -324,7 +324,9 @@ window.honePlayground ??= (() => {
 
   return {
     begun(id) {
-      if (isOpened) sessionStorage.removeItem(draft());
+      const area = document.querySelector("#h-pg-prompt textarea");
+      const written = draft();
+      if (isOpened) setTimeout(() => area.value || sessionStorage.removeItem(written), 300); // a refused prompt stays
       if (id) history.replaceState(history.state, "", `/playground?c=${id}`);
       if (!isOpened) restoreDraft();
       isOpened = true;
