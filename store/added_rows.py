@@ -11,8 +11,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pipeline.data.formats import Kind
+from pipeline.data.formats import CANONICAL_MAPPINGS, Kind
 from pipeline.data.importing import import_rows
+from pipeline.data.messages import RowFault
+from pipeline.data.normalising import normaliser
 from pipeline.errors import BadData
 from store import datasets
 from store.database import reading, writing
@@ -39,6 +41,7 @@ def add_row(
         BadData: if the dataset holds rows of another kind or this very row, is too large to be copied, or has no name.
     """
     name = datasets.checked_name(dataset_name)
+    _check_row(row, kind)
     for _ in range(_NUM_TRIES):
         with reading() as session:
             before = latest_version(session, name)
@@ -64,6 +67,13 @@ def latest_version(session: Session, name: str) -> DatasetVersion | None:
     return session.scalar(query.order_by(DatasetVersion.number.desc()).limit(1))
 
 
+def _check_row(row: dict[str, Any], kind: Kind) -> None:
+    try:
+        normaliser(CANONICAL_MAPPINGS[kind])(row)
+    except RowFault as fault:
+        raise BadData(f"The row cannot be used: {fault.reason}.", "Mend it and keep it again.") from fault
+
+
 def _check_extensible(version: DatasetVersion, kind: Kind) -> None:
     if version.kind != kind:
         raise BadData(
@@ -87,9 +97,7 @@ def _write(folder: Path, row: dict[str, Any], kind: Kind, before: DatasetVersion
         yield row
 
     try:
-        report = import_rows(rows(), "playground", folder, kind=kind)
-        if report.num_rejected:
-            raise BadData(f"The row cannot be used: {next(iter(report.reasons))}.", "Mend it and keep it again.")
+        import_rows(rows(), "playground", folder, kind=kind)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -251,7 +251,7 @@ def test_editing_an_earlier_prompt_begins_a_branch_with_a_link_back(page: Page, 
     expect(sheet.get_by_label("Prompt")).to_have_value("A first question")
     sheet.get_by_label("Prompt").fill("Something else")
     sheet.get_by_role("button", name="Send as a branch").click()
-    expect(answers(page, 1)).to_contain_text("model-2 answers “Something else”")
+    expect(answers(page, 1).last).to_contain_text("model-2 answers “Something else”")
     expect(answers(page, 1)).to_have_count(1)
     assert page.url != origin
     page.locator(".h-pg-descent").get_by_role("link", name="A first question").click()
