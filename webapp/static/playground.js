@@ -139,14 +139,15 @@ window.honePlayground ??= (() => {
   document.addEventListener("submit", async (event) => {
     const form = event.target;
     if (form.id === "h-pg-draw") return drawExamples(event);
-    if (!form.dataset.post) return;
+    const told = (name) => form.getAttribute(`data-${name}`); // a field called "dataset" hides form.dataset
+    if (!told("post")) return;
     event.preventDefault();
     const body = Object.fromEntries(new FormData(form));
-    for (const name of (form.dataset.numbers ?? "").split(" ").filter(Boolean)) body[name] = Number(body[name]);
+    for (const name of (told("numbers") ?? "").split(" ").filter(Boolean)) body[name] = Number(body[name]);
     const button = form.querySelector("button.h-primary");
     button.disabled = true;
     try {
-      follow(await post(form.dataset.post, body));
+      follow(await post(told("post"), body));
     } catch (error) {
       showFault(error);
     } finally {
@@ -155,8 +156,8 @@ window.honePlayground ??= (() => {
   });
   document.addEventListener("change", (event) => {
     const form = event.target.form;
-    if (form?.dataset.sheet) load(`${form.dataset.sheet}?${new URLSearchParams(new FormData(form))}`);
-    if (event.target.name === "kind" && form?.dataset.post) {
+    if (form?.hasAttribute("data-sheet")) load(`${form.getAttribute("data-sheet")}?${new URLSearchParams(new FormData(form))}`);
+    if (event.target.name === "kind" && form?.hasAttribute("data-post")) {
       for (const option of form.querySelectorAll("option[data-kind]")) option.disabled = option.dataset.kind !== event.target.value;
     }
   });
