@@ -63,8 +63,8 @@ class PlaygroundSettings(ChatSettings):
     examples: Examples = Examples()
 
     def for_a_new_conversation(self) -> PlaygroundSettings:
-        """The same, with all examples shown in every column: how they were spread belonged to the old columns."""
-        return self.model_copy(update={"examples": self.examples.model_copy(update={"counts": ()})})
+        """The same without the examples, which belong to their conversation: a preset keeps them for others."""
+        return self.model_copy(update={"examples": Examples()})
 
     def sampling(self) -> ChatSettings:
         """The part of them that a server is told."""

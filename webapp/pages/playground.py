@@ -142,7 +142,7 @@ def _opened(parts: Parts, request: gr.Request) -> Updates:
 
 async def _written(parts: Parts, conversation_id: str) -> AsyncIterator[Updates]:
     """Stream the answers that wait to be written into their places, or those that another window is having written."""
-    yield {parts.conversation_id: conversation_id}  # of one that yields nothing, Gradio would empty the whole page
+    yield {parts.notice: gr.skip()}  # of one that yields nothing, Gradio would empty the whole page
     if not conversation_id:
         return
     with reading() as session:
