@@ -120,8 +120,15 @@ def restart_answer(
 def carry_on(session: Session, conversation_id: str, *, turn: int, column: int) -> Answer:
     """Let an answer that was cut off wait to be carried on; see `restart_answer`."""
     answer = find_answer(load_conversation(session, conversation_id), turn=turn, column=column)
-    written = {"text": answer.text, "num_tokens": int(answer.stats.get("num_tokens", 0)), "model_id": answer.model_id}
-    return restart_answer(session, conversation_id, turn=turn, column=column, **written)
+    return restart_answer(
+        session,
+        conversation_id,
+        turn=turn,
+        column=column,
+        text=answer.text,
+        num_tokens=int(answer.stats.get("num_tokens", 0)),
+        model_id=answer.model_id,
+    )
 
 
 def branch(

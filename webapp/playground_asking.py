@@ -67,16 +67,16 @@ def rewritten(parts: Parts, act: str, values: Sequence[Any]) -> Updates:
     """Let one column's answer to the last prompt wait: to be carried on, or to be written anew by its present model."""
     try:
         asked = json.loads(act)
-        place = {"turn": int(asked["turn"]), "column": int(asked["column"])}
+        turn, column = int(asked["turn"]), int(asked["column"])
         told = read_form(values)
         require_idle(told.conversation_id)
         with writing() as session:
             conversations.update_settings(session, told.conversation_id, told.settings.model_dump(mode="json"))
             if asked["act"] == "continue":
-                conversations.carry_on(session, told.conversation_id, **place)
+                conversations.carry_on(session, told.conversation_id, turn=turn, column=column)
             else:
-                model_id = told.model_ids[place["column"]] if place["column"] < len(told.model_ids) else None
-                conversations.restart_answer(session, told.conversation_id, **place, model_id=model_id)
+                model_id = told.model_ids[column] if column < len(told.model_ids) else None
+                conversations.restart_answer(session, told.conversation_id, turn=turn, column=column, model_id=model_id)
     except HoneError as error:
         return {parts.notice: noticed(error_block(error))}
     return turn_begun(parts, told.conversation_id)
