@@ -26,6 +26,11 @@ def list_models(session: Session) -> Sequence[Model]:
     return session.scalars(query.options(joinedload(Model.parent), joinedload(Model.base), with_job)).all()
 
 
+def list_own_models(session: Session) -> list[Model]:
+    """The models whose weights Hone can load: what can be trained from, quantized and served by its own server."""
+    return [model for model in list_models(session) if model.endpoint_id is None]
+
+
 def get_model(session: Session, model_id: int) -> Model:
     """Raises:
     BadModel: if there is no such model, or it was deleted.
@@ -62,11 +67,27 @@ def find_model(session: Session, name: str) -> Model | None:
 
 
 def location_of(model: Model) -> str:
-    """What to load it from: its folder, or the Hugging Face id of a model that lies elsewhere."""
+    """What to load it from: its folder, or the Hugging Face id of a model that lies elsewhere.
+
+    Raises:
+        BadModel: if its weights are another server's.
+    """
+    require_weights(model)
     if model.folder is not None:
         return str(settings().models_folder / model.folder)
     assert model.source is not None, "a model has a folder or a source"
     return model.source
+
+
+def require_weights(model: Model) -> None:
+    """Raises:
+    BadModel: if the weights are another server's, so that nothing can be made from them here.
+    """
+    if model.endpoint_id is not None:
+        raise BadModel(
+            f"{model.name} is answered by an endpoint, so its weights are not here.",
+            "Chat with it or compare it; to train, quantize or export, choose a model whose weights Hone has.",
+        )
 
 
 def leftovers(session: Session, folders: Sequence[str]) -> list[str]:
@@ -83,7 +104,7 @@ def leftovers(session: Session, folders: Sequence[str]) -> list[str]:
 def add_made_model(session: Session, job: Job, folder: str, manifest: ModelManifest) -> Model:
     """Register what a job made and published under `models/<folder>`."""
     parent = job.parent_model
-    base = _base_of_made(session, parent) if manifest.kind == "adapter" else None
+    base = base_of_made(session, parent) if manifest.kind == "adapter" else None
     model = Model(
         name=free_name(session, job.name),
         kind=manifest.kind,
@@ -121,7 +142,7 @@ def register_external(session: Session, source: str, name: str | None = None) ->
             "Give the full path of a folder that holds config.json, or an id such as Qwen/Qwen3-0.6B.",
         )
     model = Model(
-        name=free_name(session, _clean_name(name or folder.name)),
+        name=free_name(session, clean_name(name or folder.name)),
         kind=_kind_of_folder(folder, manifest),
         source=source,
         num_parameters=manifest.num_parameters if manifest else None,
@@ -180,7 +201,8 @@ def free_name(session: Session, wanted: str) -> str:
     return next(name for name in candidates if name not in taken)
 
 
-def _base_of_made(session: Session, parent: Model | None) -> Model | None:
+def base_of_made(session: Session, parent: Model | None) -> Model | None:
+    """What an adapter stands on that is trained from `parent`: its base where it is an adapter itself."""
     if parent is None:
         return None
     return session.get(Model, parent.base_id) if parent.base_id is not None else parent
@@ -208,5 +230,5 @@ def _kind_of_folder(folder: Path, manifest: ModelManifest | None) -> str:
     return "adapter" if (folder / "adapter_config.json").is_file() else "full"
 
 
-def _clean_name(name: str) -> str:
+def clean_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:80] or "model"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import HoneError
+
+SECRET_NAMES = ("password", "inference_key", "secret")
+"""The settings whose values nobody is shown."""
 
 
 class BadSettings(HoneError):
@@ -35,6 +39,11 @@ class Settings(BaseModel):
     inference_host: str = Field("127.0.0.1", description="The address that the inference server listens on.")
     inference_port: int = Field(0, ge=0, le=65535, description="The port of the inference server; 0 picks a free one.")
     inference_key: str = Field("", description="Bearer key that the inference server asks for; empty asks for none.")
+    secret: str = Field(
+        "",
+        description="What stored keys are encrypted with; empty means the file secret.key in the data folder. "
+        "Set it, the same everywhere, where web and inference run on machines that share no disk.",
+    )
     slots: int = Field(1, ge=1, le=64, description="Jobs at once on a worker that has no GPU.")
     warm_start: bool = Field(
         True, description="Keep the libraries of training loaded between jobs: each starts seconds sooner, for 0.5 GB."
@@ -90,6 +99,16 @@ def read_settings(environment: dict[str, str] | None = None) -> Settings:
             f"The environment has settings that cannot be used: {faults}.", "Mend them and start again."
         ) from error
     return read.model_copy(update={"home": read.home.expanduser().absolute()})
+
+
+def shown_settings(chosen: Settings) -> list[tuple[str, str, str]]:
+    """Each setting's environment variable, its value with what is secret masked, and what it is for."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(chosen, name)
+        shown = "(set)" if value and name in SECRET_NAMES else re.sub(r"://[^@/]*@", "://…@", str(value))
+        rows.append((f"HONE_{name.upper()}", shown, field.description or ""))
+    return rows
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from pipeline.errors import HoneError
 from pipeline.ratings import Outcome, Ratings, Tally, fit_ratings
-from store.models import list_models
+from store.models import list_models, list_own_models
 from store.schema import Battle, Model, Vote, utc_now
 
 DRAW_POLICY = "variance-gain, uniform floor 0.2"
@@ -75,7 +75,7 @@ def draw_pair(session: Session, chance: random.Random) -> tuple[tuple[int, int],
     Raises:
         TooFewModels: if there are not two models.
     """
-    models = [model.id for model in list_models(session)]
+    models = [model.id for model in list_models(session) if model.checkpoint_job_id is None]
     if len(models) < 2:
         raise TooFewModels(
             f"A battle needs two models; there {'is one' if models else 'is none'}.",
@@ -208,7 +208,7 @@ def names_of(session: Session, model_ids: Iterable[int]) -> dict[int, str]:
 def best_trainable(session: Session, ratings: Ratings) -> Model | None:
     """The strongest rated model that can be trained further (quantized weights cannot), or None."""
     strength = dict(zip(ratings.models, ratings.strengths, strict=True))
-    candidates = [model for model in list_models(session) if model.id in strength and model.kind != "quantized"]
+    candidates = [model for model in list_own_models(session) if model.id in strength and model.kind != "quantized"]
     return max(candidates, key=lambda model: strength[model.id], default=None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,15 +12,19 @@ from typing import Any
 from pipeline.errors import HoneError
 from store import conversations
 from store.database import reading, writing
-from store.schema import Conversation, utc_now
+from store.schema import Conversation, Model, utc_now
 from webapp.inference_client import (
     ChatError,
     Delta,
     Done,
     InferenceClient,
     StillLoading,
+    client_for,
 )
 from webapp.playground_settings import PlaygroundSettings
+
+ClientOf = Callable[[Model], tuple[InferenceClient, str]]
+"""Who answers for a model, and the model's name there."""
 
 SECONDS_BETWEEN_VIEWS = 0.12
 SECONDS_BETWEEN_SAVES = 1.0
@@ -34,7 +38,7 @@ class AnswerInProgress:
 
     answer_id: int
     column: int
-    model_name: str
+    model: Model
     messages: list[dict[str, str]]
     text: str = ""
     state: str = "streaming"
@@ -67,7 +71,7 @@ class TurnInProgress:
     no more than the last second.
     """
 
-    def __init__(self, conversation_id: str, client: InferenceClient) -> None:
+    def __init__(self, conversation_id: str, client_of: ClientOf = client_for) -> None:
         with reading() as session:
             conversation = conversations.load_conversation(session, conversation_id)
             settings = PlaygroundSettings.model_validate(conversation.settings)
@@ -76,7 +80,7 @@ class TurnInProgress:
                 AnswerInProgress(
                     answer_id=answer.id,
                     column=answer.column,
-                    model_name=answer.model.name,
+                    model=answer.model,
                     messages=messages_to_send(conversation, answer.column, settings)
                     + ([{"role": "assistant", "content": answer.text}] if answer.text else []),
                     text=answer.text,
@@ -87,7 +91,7 @@ class TurnInProgress:
                 if answer.state == "waiting"
             ]
         self._conversation_id = conversation_id
-        self._client = client
+        self._client_of = client_of
         self._changed: set[int] = set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -134,13 +138,16 @@ class TurnInProgress:
     async def _write(self, answer: AnswerInProgress) -> None:
         self._changed.add(answer.column)
         try:
-            stream = self._client.stream_chat(
-                answer.model_name, answer.messages, self.settings, continue_final_message=answer.continues
+            client, name_there = await asyncio.to_thread(self._client_of, answer.model)
+            stream = client.stream_chat(
+                name_there, answer.messages, self.settings, continue_final_message=answer.continues
             )
             async with aclosing(stream) as events:
                 async for event in events:
                     answer.take(event)
                     self._changed.add(answer.column)
+        except HoneError as error:
+            answer.take(ChatError(error.message, error.advice))
         except asyncio.CancelledError:
             answer.state = "stopped"
         except Exception as error:

@@ -10,8 +10,8 @@ from pipeline.world.facts import SEED, make_world
 from pipeline.world.questions import arena_prompts
 from store import votes
 from store.database import reading, writing
-from store.schema import Battle
-from webapp.inference_client import ChatError, ChatSettings, Delta, Done, InferenceClient, own_server
+from store.schema import Battle, Model
+from webapp.inference_client import ChatError, ChatSettings, Delta, Done, client_for
 
 SETTINGS = ChatSettings(temperature=0.7, top_p=1.0, max_tokens=256)
 """The same for both sides, and for everyone, so that battles can be counted together."""
@@ -48,7 +48,7 @@ def begin(person_id: int, prompt: str | None = None) -> Battle:
 def answer(battle_id: str) -> asyncio.Task[None]:
     """Let both models answer, unless they are at it already; the task goes on when nobody waits for it."""
     if battle_id not in _in_progress:
-        task = asyncio.create_task(_answer_both(battle_id, own_server()))
+        task = asyncio.create_task(_answer_both(battle_id))
         _in_progress[battle_id] = task
         task.add_done_callback(lambda _: _in_progress.pop(battle_id, None))
     return _in_progress[battle_id]
@@ -61,29 +61,30 @@ async def prepare_next(person_id: int) -> None:
         answer(battle.id)
 
 
-async def _answer_both(battle_id: str, client: InferenceClient) -> None:
+async def _answer_both(battle_id: str) -> None:
     battle = await asyncio.to_thread(_load, battle_id)
     if battle.state != "preparing":
         return
     try:
         async with asyncio.TaskGroup() as group:
-            side_a = group.create_task(_answer_of(client, battle, battle.model_a.name, battle.settings["seed_a"]))
-            side_b = group.create_task(_answer_of(client, battle, battle.model_b.name, battle.settings["seed_b"]))
+            side_a = group.create_task(_answer_of(battle, battle.model_a, battle.settings["seed_a"]))
+            side_b = group.create_task(_answer_of(battle, battle.model_b, battle.settings["seed_b"]))
     except* HoneError as errors:
         await asyncio.to_thread(_fail, battle_id, str(errors.exceptions[0]))
     else:
         await asyncio.to_thread(_save, battle_id, side_a.result(), side_b.result())
 
 
-async def _answer_of(client: InferenceClient, battle: Battle, model_name: str, seed: int) -> tuple[str, str]:
+async def _answer_of(battle: Battle, model: Model, seed: int) -> tuple[str, str]:
     """One side's whole answer, and why it ended.
 
     Raises:
         HoneError: if it could not be had, or broke off.
     """
     settings = ChatSettings.model_validate(battle.settings | {"seed": seed})
+    client, name_there = await asyncio.to_thread(client_for, model)
     text = ""
-    async for event in client.stream_chat(model_name, battle.messages, settings):
+    async for event in client.stream_chat(name_there, battle.messages, settings):
         if isinstance(event, Delta):
             text += event.text
         elif isinstance(event, ChatError):

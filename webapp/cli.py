@@ -6,7 +6,6 @@ import argparse
 import errno
 import gc
 import logging
-import re
 import shutil
 import socket
 import sys
@@ -14,7 +13,7 @@ from importlib.metadata import version
 
 from pipeline.errors import HoneError
 from pipeline.watchdog import exit_when_stdin_closes
-from store.settings import BadSettings, Settings, settings
+from store.settings import BadSettings, Settings, settings, shown_settings
 
 LEAST_FREE_BYTES = 2 * 2**30
 
@@ -91,11 +90,8 @@ def health(options: argparse.Namespace) -> None:
 
 def show_settings(options: argparse.Namespace) -> None:
     """Print every setting, its value and what it is for."""
-    for name, field in Settings.model_fields.items():
-        value = getattr(settings(), name)
-        secret = value and name in ("password", "inference_key")
-        shown = "(set)" if secret else re.sub(r"://[^@/]*@", "://…@", str(value))
-        print(f"HONE_{name.upper()}={shown}\n    {field.description}")
+    for variable, shown, description in shown_settings(settings()):
+        print(f"{variable}={shown}\n    {description}")
 
 
 def check_machine(chosen: Settings) -> None:

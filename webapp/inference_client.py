@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
+from store import api_keys, endpoints
+from store.database import reading
+from store.schema import Endpoint, Model
 from store.settings import settings
 
 SECONDS_TO_CONNECT = 5.0
+SECONDS_FOR_A_LIST = 10.0
+MOST_FIELDS_TAKEN_BACK = 3
 SECONDS_BETWEEN_PARTS = 600.0
 """A model of many gigabytes may take minutes to load before the first part of an answer comes."""
 
@@ -94,16 +99,20 @@ class InferenceClient:
     """A client of one server.
 
     Args:
-        base_url: Where its `/v1` is, such as http://127.0.0.1:8000.
+        base_url: Where its `/v1` is, such as http://127.0.0.1:8000; of an endpoint, where its `/chat/completions` is.
         key: Bearer key, where it asks for one.
+        endpoint_name: What people call the server, where it is not our own.
     """
 
-    def __init__(self, base_url: str, *, key: str = "") -> None:
-        self.base_url = base_url.rstrip("/").removesuffix("/v1")
+    def __init__(self, base_url: str, *, key: str = "", endpoint_name: str = "") -> None:
+        self.base_url = base_url.rstrip("/") if endpoint_name else base_url.rstrip("/").removesuffix("/v1")
+        self.endpoint_name = endpoint_name
+        self._root = self.base_url if endpoint_name else f"{self.base_url}/v1"
+        self._key = key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(SECONDS_BETWEEN_PARTS, connect=SECONDS_TO_CONNECT)
         # Not through a proxy of the environment: the server is usually this machine, and a key must not travel.
-        self._http = httpx.AsyncClient(base_url=self.base_url, headers=headers, timeout=timeout, trust_env=False)
+        self._http = httpx.AsyncClient(headers=headers, timeout=timeout, trust_env=False)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -111,13 +120,16 @@ class InferenceClient:
     async def list_models(self) -> list[ServedModel] | ChatError:
         """The models that the server offers now."""
         try:
-            response = await self._http.get("/v1/models", timeout=SECONDS_TO_CONNECT)
+            response = await self._http.get(f"{self._root}/models", timeout=SECONDS_FOR_A_LIST)
         except httpx.HTTPError as error:
             return self._unreachable(error)
-        if response.is_error:
-            return _refusal(response.status_code, response.text)
-        entries = response.json()["data"]
-        return [ServedModel(entry["id"], (entry.get("hone") or {}).get("state")) for entry in entries]
+        if not response.is_success:
+            return self._refusal(response.status_code, response.text)
+        try:
+            entries = response.json()["data"]
+            return [ServedModel(str(entry["id"]), (entry.get("hone") or {}).get("state")) for entry in entries]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return self._not_openai(response.headers.get("content-type", ""))
 
     async def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any] | ChatError:
         """What the server says to one question, such as `/hone/score`."""
@@ -125,8 +137,8 @@ class InferenceClient:
             response = await self._http.post(path, json=body)
         except httpx.HTTPError as error:
             return self._unreachable(error)
-        if response.is_error:
-            return _refusal(response.status_code, response.text)
+        if not response.is_success:
+            return self._refusal(response.status_code, response.text)
         answer: dict[str, Any] = response.json()
         return answer
 
@@ -145,54 +157,150 @@ class InferenceClient:
         Args:
             continue_final_message: Carry the last message on, which is the beginning of an answer: our own server does.
         """
-        body = {
-            "model": model,
-            "messages": list(messages),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            **chat_settings.as_request(),
-        }
+        body = self._body(model, messages, chat_settings)
         if continue_final_message:
             body["continue_final_message"] = True
-        reading = _Reading()
+        stream = _Reading()
         try:
-            async with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
-                if response.is_error:
-                    yield _refusal(response.status_code, (await response.aread()).decode("utf-8", errors="replace"))
-                    return
-                async for line in response.aiter_lines():
-                    for event in reading.read_line(line):
-                        yield event
-                    if reading.is_over:
+            for _ in range(1 + MOST_FIELDS_TAKEN_BACK):
+                async with self._http.stream("POST", f"{self._root}/chat/completions", json=body) as response:
+                    if not response.is_success:
+                        refused = (await response.aread()).decode("utf-8", errors="replace")
+                        if self.endpoint_name and (milder := _without_refused(body, response.status_code, refused)):
+                            body = milder
+                            continue
+                        yield self._refusal(response.status_code, refused)
                         return
+                    if "html" in (kind := response.headers.get("content-type", "")):
+                        yield self._not_openai(kind)
+                        return
+                    async for line in response.aiter_lines():
+                        for event in stream.read_line(line):
+                            yield self._without_key(event) if isinstance(event, ChatError) else event
+                        if stream.is_over:
+                            return
+                break
         except httpx.HTTPError as error:
-            yield self._broken_off() if reading.num_parts else self._unreachable(error)
+            yield self._broken_off() if stream.num_parts else self._unreachable(error)
             return
-        yield reading.done() if reading.finish_reason else self._broken_off()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            yield self._broken_off() if stream.num_parts else self._not_openai("a stream of another shape")
+            return
+        yield stream.done() if stream.finish_reason else self._broken_off()
+
+    def _body(self, model: str, messages: Sequence[dict[str, Any]], chat_settings: ChatSettings) -> dict[str, Any]:
+        """The request; to an endpoint only what every server of the protocol takes."""
+        body = {"model": model, "messages": list(messages), "stream": True, **chat_settings.as_request()}
+        if not self.endpoint_name:
+            return body | {"stream_options": {"include_usage": True}}
+        needless = {"seed", *(["top_p"] if body.get("top_p") == 1 else [])}
+        return {name: value for name, value in body.items() if name not in needless}
+
+    @property
+    def _called(self) -> str:
+        if self.endpoint_name:
+            return f"The endpoint {self.endpoint_name} ({self.base_url})"
+        return f"The inference server at {self.base_url}"
 
     def _unreachable(self, error: httpx.HTTPError) -> ChatError:
         if isinstance(error, httpx.ReadTimeout):
-            return ChatError(
-                f"The inference server at {self.base_url} has not answered in time. Send again.", "timeout"
-            )
-        return ChatError(
-            f"The inference server at {self.base_url} cannot be reached ({type(error).__name__}). It may still be "
-            "starting: wait a moment and send again; if it stays away, restart Hone.",
-            "unreachable",
+            return ChatError(f"{self._called} has not answered in time.", "Send again.", "timeout")
+        advice = (
+            "Check that it is running and that this machine may reach it, then send again."
+            if self.endpoint_name
+            else "It may still be starting: wait a moment and send again; if it stays away, restart Hone."
         )
+        return ChatError(f"{self._called} cannot be reached ({type(error).__name__}).", advice, "unreachable")
 
     def _broken_off(self) -> ChatError:
         return ChatError(
-            f"The inference server at {self.base_url} broke off in mid-answer.",
-            "It may have been restarted: send again.",
-            "broken_off",
+            f"{self._called} broke off in mid-answer.", "It may have been restarted: send again.", "broken_off"
         )
+
+    def _not_openai(self, kind: str) -> ChatError:
+        what = "a web page" if "html" in kind else f"something else ({kind[:60] or 'of no kind'})"
+        return ChatError(
+            f"{self._called} answers, but not as OpenAI's protocol has it: it sent {what}.",
+            "Check the address: it usually ends in /v1.",
+            "not_openai",
+        )
+
+    def _refusal(self, status: int, text: str) -> ChatError:
+        """What a server that refused has said, in words that never hold the key."""
+        try:
+            refused = _error_of(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            said = "" if "<html" in text.lower() else f": {text.strip()[:200]}"
+            refused = ChatError(f"{self._called} answered with status {status}{said.rstrip(': ')}.", code=str(status))
+        else:
+            if self.endpoint_name:
+                refused = replace(refused, message=f"{self._called} refused: {refused.message[:500]}")
+        if self.endpoint_name and status in _ADVICE_ON_STATUS:
+            refused = replace(refused, advice=_ADVICE_ON_STATUS[status], code=str(status))
+        return self._without_key(refused)
+
+    def _without_key(self, error: ChatError) -> ChatError:
+        """What a server said went wrong, where it repeats the key it was sent without that."""
+        return replace(error, message=error.message.replace(self._key, "…")) if self._key else error
+
+
+_ADVICE_ON_STATUS = {
+    401: "Its key is missing or wrong: enter it again on the Settings page.",
+    403: "Its key may not do this: ask who gave it out, or enter another on the Settings page.",
+    404: "Check the address (it usually ends in /v1) and the model's name there.",
+    429: "It limits how often it is asked, or its credit is used up: wait, then send again.",
+}
 
 
 @lru_cache(maxsize=1)
 def own_server() -> InferenceClient:
     """The client of this installation's inference server, shared by all pages."""
-    return InferenceClient(settings().inference_url, key=settings().inference_key)
+    return InferenceClient(settings().inference_url, key=settings().inference_key or api_keys.own_key())
+
+
+def client_for(model: Model) -> tuple[InferenceClient, str]:
+    """Who answers for a model, and the model's name there.
+
+    Raises:
+        BadEndpoint: if its endpoint was removed.
+        LostSecret: if the endpoint's key cannot be read any more.
+    """
+    if model.endpoint_id is None:
+        return own_server(), model.name
+    with reading() as session:
+        endpoint = endpoints.get_endpoint(session, model.endpoint_id)
+    return client_of(endpoint), model.source or model.name
+
+
+def client_of(endpoint: Endpoint) -> InferenceClient:
+    """The client of an endpoint, kept for as long as neither its address nor its key changes.
+
+    Raises:
+        LostSecret: if its key cannot be read any more.
+    """
+    return _client(endpoint.base_url, endpoints.key_of(endpoint), endpoint.name)
+
+
+@lru_cache(maxsize=64)
+def _client(base_url: str, key: str, name: str) -> InferenceClient:
+    return InferenceClient(base_url, key=key, endpoint_name=name)
+
+
+def _without_refused(body: dict[str, Any], status: int, refused: str) -> dict[str, Any] | None:
+    """The request without the field that a server has refused, or None where it was refused for another reason.
+
+    Models that reason take no temperature, and call the limit of an answer by another name.
+    """
+    if status not in (400, 422):
+        return None
+    if "max_tokens" in body and "max_completion_tokens" in refused:
+        return {name: value for name, value in body.items() if name != "max_tokens"} | {
+            "max_completion_tokens": body["max_tokens"]
+        }
+    for name in ("temperature", "top_p"):
+        if name in body and name in refused:
+            return {kept: value for kept, value in body.items() if kept != name}
+    return None
 
 
 @dataclass
@@ -248,13 +356,6 @@ class _Reading:
         self.first_at = self.first_at or self.last_at
         self.num_parts += 1
         return Delta(text)
-
-
-def _refusal(status: int, text: str) -> ChatError:
-    try:
-        return _error_of(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ChatError(f"The inference server answered with status {status}: {text[:200]}", code=str(status))
 
 
 def _error_of(body: dict[str, Any]) -> ChatError:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from pipeline.errors import BadModel
 from store.schema import Conversation
+from webapp import talkers
 from webapp.answering import turn_in_progress
 from webapp.playground_routes import MAX_PROMPT_CHARACTERS
 from webapp.playground_settings import Examples, PlaygroundSettings
@@ -152,7 +153,7 @@ def read_form(values: Sequence[Any]) -> Told:
     chosen = rest[: int(num_columns)]
     if any(model_id is None for model_id in chosen):
         raise BadModel("A column has no model.", "Choose a model in every column, or show fewer columns.")
-    return Told(conversation_id or "", [int(one) for one in chosen], read_settings(rest[MAX_COLUMNS:]))
+    return Told(conversation_id or "", [talkers.model_of(one).id for one in chosen], read_settings(rest[MAX_COLUMNS:]))
 
 
 # ---------------------------------------------------------------------------------------------------------- filled
@@ -173,7 +174,7 @@ def waiting_columns(conversation: Conversation) -> set[int]:
     return {answer.column for turn in last for answer in turn.answers if answer.state == "waiting"}
 
 
-def empty_columns(parts: Parts, model_ids: Sequence[int | None], choices: Sequence[tuple[str, int]]) -> Updates:
+def empty_columns(parts: Parts, model_ids: Sequence[str | None], choices: Sequence[tuple[str, str]]) -> Updates:
     updates: Updates = {parts.num_columns: str(len(model_ids))}
     for number, column in enumerate(parts.columns):
         is_shown = number < len(model_ids)

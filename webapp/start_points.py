@@ -29,7 +29,7 @@ def read_choices(session: Session) -> Choices:
 def _models_there(session: Session) -> list[tuple[str, str]]:
     return [
         (" · ".join(filter(None, [model.name, model.kind, _parameters(model.num_parameters)])), f"model:{model.id}")
-        for model in reversed(models.list_models(session))
+        for model in reversed(models.list_own_models(session))
     ]
 
 

@@ -79,7 +79,7 @@ def model_actions(model: Model, *, slim: bool = True) -> str:
         ("Chat", f"/playground?models={model.id}"),
         ("Compare", "/playground?" + urlencode({"models": _compared_with(model)})),
         *([("Quantize", f"/train?recipe=quantize&model={reference}")] if model.kind == "full" else []),
-        *([("Train from here", f"/train?recipe=sft&model={reference}")] if model.kind != "quantized" else []),
+        *([("Train from here", f"/train?recipe=sft&model={reference}")] if model.kind in ("full", "adapter") else []),
     ]
     return "".join(link_button(words, href, slim=slim) for words, href in wishes)
 

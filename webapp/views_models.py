@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from store.schema import DatasetVersion, Job, Model
+from store.schema import DatasetVersion, Endpoint, Job, Model
 from webapp.formatting import compact, counted, file_size, number, when
 from webapp.shell import facts, link_button
 from webapp.views_jobs import dataset_link, job_link, model_actions, model_link, summary_facts
 
-KIND_WORDS = {"full": "full weights", "adapter": "adapter", "quantized": "quantized"}
+KIND_WORDS = {"full": "full weights", "adapter": "adapter", "quantized": "quantized", "endpoint": "endpoint"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,10 @@ def _made_by(model: Model) -> str:
         data = ", ".join(dataset_link(version) for version in model.job.datasets)
         on = f" on {data}" if data else ""
         return f'<a href="/job?id={model.job.id}">{escape(model.job.recipe)} job</a>{on}'
+    if model.checkpoint_job_id is not None:
+        return f"step {model.checkpoint_step} of {_job_of_checkpoint(model)}"
+    if model.endpoint_id is not None:
+        return f'<code>{escape(model.source or "")}</code> at an <a href="/settings">endpoint</a>'
     return f"from {escape(model.source or '')}"
 
 
@@ -94,24 +98,42 @@ def model_header(model: Model) -> str:
     )
 
 
+def _job_of_checkpoint(model: Model) -> str:
+    return f'<a href="/job?id={model.checkpoint_job_id}">job {model.checkpoint_job_id}</a>'
+
+
 def _origin(model: Model) -> str:
+    if model.checkpoint_job_id is not None:
+        job = _job_of_checkpoint(model)
+        return f"Kept {when(model.created_at)}: the checkpoint of step {model.checkpoint_step} of {job}."
+    if model.endpoint_id is not None:
+        return f"Added {when(model.created_at)}; answered by a server elsewhere, where its weights are."
     if model.job is None:
         return f"Registered {when(model.created_at)} from <code>{escape(model.source or '')}</code>."
     parent = f" from {model_link(model.parent)}" if model.parent else ""
     return f"Made {when(model.created_at)}{parent} by the job {job_link(model.job)}."
 
 
-def model_facts(model: Model, rating: Rating | None, location: str) -> str:
+def model_facts(model: Model, rating: Rating | None, location: str, *, endpoint: Endpoint | None = None) -> str:
+    """Args:
+    location: Its folder or Hugging Face id; nothing where an endpoint answers for it.
+    """
     rows = [
         ("Parameters", f"{number(model.num_parameters)}" if model.num_parameters else ""),
         ("Size on disk", file_size(model.size_bytes) if model.size_bytes else ""),
         ("Stands on", model_link(model.base) if model.base else ""),
-        ("Folder or id", f"<code>{escape(location)}</code>"),
+        ("Folder or id", f"<code>{escape(location)}</code>" if location else ""),
+        ("Answered by", endpoint_words(endpoint) if endpoint else ""),
+        ("Its name there", f"<code>{escape(model.source or '')}</code>" if endpoint else ""),
     ]
     if rating is not None:
         words = f"{rating_words(rating)} Elo against {escape(rating.reference)}, {counted(rating.num_votes, 'vote')}"
         rows.insert(2, ("Rating", words))
     return f'<section class="h-card"><h2 class="h-h2">What it is</h2>{facts(rows)}</section>'
+
+
+def endpoint_words(endpoint: Endpoint) -> str:
+    return f'<a href="/settings">{escape(endpoint.name)}</a><br><code>{escape(endpoint.base_url)}</code>'
 
 
 def ancestry(chain: Sequence[Model]) -> str:

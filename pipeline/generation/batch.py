@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from pipeline.generation.past import new_past, selected, stacked
 from pipeline.generation.weights import Weights
 
 if TYPE_CHECKING:
@@ -39,16 +40,15 @@ class Batch(Generic[RowT]):
     def join(self, newcomers: Sequence[RowT]) -> Tensor:
         """Read the newcomers' prompts and take them in; returns their logits, (newcomers, vocabulary)."""
         import torch
-        from transformers import DynamicCache
 
         lengths = [len(row.prompt_tokens) for row in newcomers]
         tokens = torch.tensor(
             [[0] * (max(lengths) - len(row.prompt_tokens)) + row.prompt_tokens for row in newcomers],
             device=self._weights.device,
         )
-        cache = DynamicCache()
+        cache = new_past()
         logits = self._forward(newcomers, tokens, lengths, cache)
-        self._cache = cache if not self.rows else _stacked(self._cache, cache)
+        self._cache = cache if not self.rows else stacked(self._cache, cache)
         self._lengths += lengths
         self.rows += newcomers
         return logits
@@ -65,7 +65,7 @@ class Batch(Generic[RowT]):
         """Let go of every other row, and of the columns that only they used."""
         self.rows = [self.rows[index] for index in indices]
         self._lengths = [self._lengths[index] for index in indices]
-        self._cache = _selected(self._cache, indices, max(self._lengths)) if self.rows else None
+        self._cache = selected(self._cache, indices, max(self._lengths)) if self.rows else None
 
     def _forward(self, rows: Sequence[RowT], tokens: Tensor, lengths: list[int], cache: Any) -> Tensor:
         import torch
@@ -81,34 +81,3 @@ class Batch(Generic[RowT]):
             positions=(columns[-tokens.shape[1] :] - padding).clamp(min=0),
             cache=cache,
         )
-
-
-def _stacked(upper: Any, lower: Any) -> Any:
-    """The rows of two caches in one, aligned at their ends."""
-    import torch
-    from transformers import DynamicCache
-
-    width = max(upper.get_seq_length(), lower.get_seq_length())
-    cache = DynamicCache()
-    for number, (first, second) in enumerate(zip(upper.layers, lower.layers, strict=True)):
-        keys = torch.cat([_widened(first.keys, width), _widened(second.keys, width)])
-        values = torch.cat([_widened(first.values, width), _widened(second.values, width)])
-        cache.update(keys, values, number)
-    return cache
-
-
-def _widened(states: Tensor, width: int) -> Tensor:
-    """Pad (rows, heads, columns, size) on the left to `width` columns."""
-    import torch
-
-    return torch.nn.functional.pad(states, (0, 0, width - states.shape[2], 0))
-
-
-def _selected(cache: Any, indices: Sequence[int], width: int) -> Any:
-    from transformers import DynamicCache
-
-    kept = DynamicCache()
-    rows = list(indices)
-    for number, layer in enumerate(cache.layers):
-        kept.update(layer.keys[rows, :, -width:], layer.values[rows, :, -width:], number)
-    return kept

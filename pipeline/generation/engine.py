@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.errors import HoneError, OutOfMemory
 from pipeline.generation.batch import Batch
-from pipeline.generation.requests import EngineFailed, GenerationEvent, GenerationRequest
+from pipeline.generation.requests import (
+    EngineFailed,
+    GenerationEvent,
+    GenerationRequest,
+    ScoreEvent,
+    ScoreRequest,
+)
 from pipeline.generation.residents import Residents
 from pipeline.generation.rows import Row
 from pipeline.generation.sampling import choose_tokens
+from pipeline.generation.scoring import Scoring
 from pipeline.generation.templates import TemplateRenderer
 from pipeline.generation.tokenizer import ChatTokenizer
 from pipeline.generation.weights import Weights, load_weights
@@ -36,9 +43,9 @@ log = logging.getLogger(__name__)
 
 
 class Ticket:
-    """A running answer, as the one who asked for it sees it."""
+    """A running answer or score, as the one who asked for it sees it."""
 
-    def __init__(self, row: Row, wake: Callable[[], None]) -> None:
+    def __init__(self, row: Row | Scoring, wake: Callable[[], None]) -> None:
         self._row = row
         self._wake = wake
 
@@ -75,8 +82,9 @@ class Engine:
         self._tokenizers: OrderedDict[str, ChatTokenizer] = OrderedDict()
         self._tokenizers_lock = threading.Lock()
         self._changed = threading.Condition()
-        self._arrivals: list[Row] = []
-        self._waiting: list[Row] = []
+        self._arrivals: list[Row | Scoring] = []
+        self._waiting: list[Row | Scoring] = []
+        self._scorings: list[Scoring] = []
         self._batches: dict[Weights, Batch[Row]] = {}
         self._loading: ResolvedModel | None = None
         self._is_closing = False
@@ -94,17 +102,42 @@ class Engine:
             HoneError: if the model cannot be found or its template does not take the conversation.
         """
         model = resolve_model(request.model)
-        tokenizer = self._tokenizer_of(request.model)
-        prompt_tokens = tokenizer.prompt_tokens(request.messages, request.tools)
+        tokenizer = self.tokenizer_of(request.model)
+        prompt_tokens = _prompt_tokens(tokenizer, request)
         if not prompt_tokens:
             raise HoneError("The prompt is empty: the model has nothing to answer.", "Write something and send again.")
-        row = Row(request, model=model, prompt_tokens=prompt_tokens, tokenizer=tokenizer, on_event=on_event)
-        with self._changed:
-            if self._is_closing:
-                raise EngineFailed("The inference engine is shutting down.", "Send again once it has started.")
-            self._arrivals.append(row)
-            self._changed.notify()
-        return Ticket(row, self._wake)
+        return self._enter(
+            Row(request, model=model, prompt_tokens=prompt_tokens, tokenizer=tokenizer, on_event=on_event)
+        )
+
+    def score(self, request: ScoreRequest, on_event: Callable[[ScoreEvent], None]) -> Ticket:
+        """Ask how likely a model finds an answer; it is read between the steps of the answers that are being written.
+
+        Args:
+            on_event: As for `submit`; the last event is `Scored` or `Failed`.
+
+        Raises:
+            HoneError: if the model cannot be found, or there is nothing to read or to score.
+        """
+        model = resolve_model(request.model)
+        if not request.prompt_tokens or not request.answer_tokens:
+            raise HoneError("A score needs a prompt and an answer, and one of them is empty.", "Send both.")
+        tokenizer = self.tokenizer_of(request.model)
+        return self._enter(Scoring(request, model=model, tokenizer=tokenizer, on_event=on_event))
+
+    def tokenizer_of(self, model: str) -> ChatTokenizer:
+        """A model's tokenizer, read once.
+
+        Raises:
+            HoneError: if the model or its tokenizer cannot be found.
+        """
+        with self._tokenizers_lock:
+            if model not in self._tokenizers:
+                self._tokenizers[model] = ChatTokenizer(load_tokenizer(model), self._renderer)
+                if len(self._tokenizers) > MAX_TOKENIZERS:
+                    self._tokenizers.popitem(last=False)
+            self._tokenizers.move_to_end(model)
+            return self._tokenizers[model]
 
     def state_of(self, model: str) -> ModelState:
         """Whether a model's weights are in memory."""
@@ -121,7 +154,7 @@ class Engine:
     @property
     def is_idle(self) -> bool:
         """Whether nobody is being answered or waits to be."""
-        return not (self._arrivals or self._waiting or self._batches)
+        return not (self._arrivals or self._waiting or self._batches or self._scorings)
 
     @property
     def holds_weights(self) -> bool:
@@ -171,12 +204,14 @@ class Engine:
         self._admit()
         for weights in list(self._batches):
             self._advance(weights)
+        self._score_a_stretch()
 
     def _let_cancelled_go(self) -> None:
         for row in self._all_rows():
             if row.is_cancelled and not row.is_over:
                 row.finish("cancelled")
         self._waiting = [row for row in self._waiting if not row.is_over]
+        self._scorings = [scoring for scoring in self._scorings if not scoring.is_over]
         for weights in list(self._batches):
             self._sweep(weights)
 
@@ -192,9 +227,9 @@ class Engine:
             self._loading = row.model
             try:
                 self._may_load()
-                if self._residents.make_room_for(row.model, busy=self._batches):
+                if self._residents.make_room_for(row.model, busy=self._busy()):
                     self._residents.load(row.model)
-                elif self._batches:
+                elif self._busy():
                     continue  # it fits once a busy model is done; perhaps another's turn comes before
             except Exception as error:  # a model that cannot be loaded costs those who asked for it, and no one else
                 for other in alike:
@@ -207,22 +242,26 @@ class Engine:
             return
 
     def _admit(self) -> None:
-        """Move waiting rows whose model is in memory into its batch, reading their prompts together."""
+        """Move what waits for a model that is in memory now on: rows into its batch, their prompts read together."""
         newcomers: dict[Weights, list[Row]] = {}
+        joined: set[int] = set()
         for row in self._waiting:
             if not self._residents.holds(row.model):
                 continue
             weights, adapter = self._residents.use(row.model)
             joining = newcomers.setdefault(weights, [])
-            if not self._has_room(weights, [*joining, row]):
+            if isinstance(row, Row) and not self._has_room(weights, [*joining, row]):
                 continue
             try:
                 row.begin(weights, adapter)
             except HoneError as error:
                 row.fail(error)
                 continue
-            joining.append(row)
-        joined = {id(row) for rows in newcomers.values() for row in rows}
+            joined.add(id(row))
+            if isinstance(row, Row):
+                joining.append(row)
+            else:
+                self._scorings.append(row)
         self._waiting = [row for row in self._waiting if id(row) not in joined and not row.is_over]
         for weights, rows in newcomers.items():
             if rows:
@@ -239,18 +278,29 @@ class Engine:
         batch = self._batches[weights]
         self._carry_on(weights, batch, batch.rows, batch.step)
 
+    def _score_a_stretch(self) -> None:
+        """Read on in the first of what is to be scored."""
+        if not self._scorings:
+            return
+        scoring = self._scorings[0]
+        try:
+            scoring.advance()
+        except Exception as error:
+            log.exception("A score failed")
+            assert scoring.weights is not None
+            self._lose(scoring.weights, error)
+        self._scorings = [one for one in self._scorings if not one.is_over]
+
     def _carry_on(self, weights: Weights, batch: Batch[Row], rows: list[Row], forward: Callable[[], Tensor]) -> None:
         """Run one forward pass and hand each row its next token."""
         try:
             logits = forward()
             tokens = choose_tokens(logits, [row.sampler for row in rows])
-        except Exception as error:  # the state of these weights is unknown now: they are read again for the next one
+        except Exception as error:
             log.exception("A forward pass failed")
-            for row in {id(row): row for row in [*batch.rows, *rows]}.values():
+            for row in rows:
                 row.fail(_as_failure(error))
-            del self._batches[weights]
-            self._residents.drop_weights(weights)
-            self.num_restarts += 1
+            self._lose(weights, error)
             return
         for row, token, row_logits in zip(rows, tokens, logits, strict=True):
             try:
@@ -259,6 +309,27 @@ class Engine:
                 log.exception("A row failed")
                 row.fail(_as_failure(error))
         self._sweep(weights)
+
+    def _lose(self, weights: Weights, error: Exception) -> None:
+        """Let go of weights whose state nobody knows after an error; they are read again for who asks next."""
+        batch = self._batches.pop(weights, None)
+        scorings = [scoring for scoring in self._scorings if scoring.weights is weights]
+        for row in [*(batch.rows if batch else ()), *scorings]:
+            if not row.is_over:
+                row.fail(_as_failure(error))
+        self._residents.drop_weights(weights)
+        self.num_restarts += 1
+
+    def _busy(self) -> set[Weights]:
+        return {*self._batches, *(scoring.weights for scoring in self._scorings if scoring.weights is not None)}
+
+    def _enter(self, row: Row | Scoring) -> Ticket:
+        with self._changed:
+            if self._is_closing:
+                raise EngineFailed("The inference engine is shutting down.", "Send again once it has started.")
+            self._arrivals.append(row)
+            self._changed.notify()
+        return Ticket(row, self._wake)
 
     def _sweep(self, weights: Weights) -> None:
         """Take the rows that are over out of their batch."""
@@ -274,25 +345,28 @@ class Engine:
             if not row.is_over:
                 row.fail(_as_failure(error))
         self._waiting = []
+        self._scorings = []
         self._batches = {}
         self._residents.clear()
         self.num_restarts += 1
 
-    def _all_rows(self) -> list[Row]:
-        return [*self._waiting, *(row for batch in self._batches.values() for row in batch.rows)]
+    def _all_rows(self) -> list[Row | Scoring]:
+        return [*self._waiting, *self._scorings, *(row for batch in self._batches.values() for row in batch.rows)]
 
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify()
 
-    def _tokenizer_of(self, model: str) -> ChatTokenizer:
-        with self._tokenizers_lock:
-            if model not in self._tokenizers:
-                self._tokenizers[model] = ChatTokenizer(load_tokenizer(model), self._renderer)
-                if len(self._tokenizers) > MAX_TOKENIZERS:
-                    self._tokenizers.popitem(last=False)
-            self._tokenizers.move_to_end(model)
-            return self._tokenizers[model]
+
+def _prompt_tokens(tokenizer: ChatTokenizer, request: GenerationRequest) -> list[int]:
+    if request.prompt is None:
+        return tokenizer.prompt_tokens(
+            request.messages, request.tools, continue_final_message=request.continue_final_message
+        )
+    if isinstance(request.prompt, str):
+        return tokenizer.text_tokens(request.prompt)
+    tokenizer.require_known(request.prompt)
+    return list(request.prompt)
 
 
 def _as_failure(error: Exception) -> HoneError:

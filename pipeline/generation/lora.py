@@ -6,13 +6,15 @@ are computed for all of them, a mask keeps its own, and the second matrix adds w
     y = W x + up (mask_row * (down x))      down (ranks, in), up (out, ranks), with each adapter's scaling in `up`
 
 That is two products a layer however many adapters there are. peft's own mixed batches (`adapter_names`) loop over the
-adapters in every layer, and leave hooks behind when a forward pass raises, which makes every later answer wrong.
+adapters in every layer, and leave hooks behind when a forward pass raises, which makes every later answer wrong. A
+layer's own `forward` is put in the place of peft's, so that nothing else of peft runs in a step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class LoraRows:
     """Adds to every LoRA layer of a model what the adapter of each row adds."""
 
     def __init__(self) -> None:
-        self._hooked: set[nn.Module] = set()
+        self._taken_over: set[nn.Module] = set()
         self._row_adapters: tuple[str, ...] = ()
         self._present: tuple[str, ...] = ()
         self._layers: dict[nn.Module, SideBySide | None] = {}
@@ -45,12 +47,11 @@ class LoraRows:
         """Take over the LoRA layers of a model, also those that a new adapter has brought."""
         from peft.tuners.lora import LoraLayer
 
-        peft_model.base_model.disable_adapter_layers()
         layers: list[Any] = [module for module in peft_model.modules() if isinstance(module, LoraLayer)]
         for layer in layers:
-            if layer not in self._hooked:
-                layer.register_forward_hook(self._add)
-                self._hooked.add(layer)
+            if layer not in self._taken_over:
+                layer.forward = partial(self._forward, layer, layer.base_layer)
+                self._taken_over.add(layer)
         self._layers.clear()
 
     def set_rows(self, adapters: Sequence[str]) -> None:
@@ -65,18 +66,19 @@ class LoraRows:
             self._present = present
             self._layers.clear()
 
-    def _add(self, layer: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def _forward(self, layer: nn.Module, base_layer: nn.Module, states: Tensor) -> Tensor:
         from torch.nn.functional import linear
 
+        output: Tensor = base_layer(states)
         if layer not in self._layers:
             self._layers[layer] = self._side_by_side(layer)
         matrices = self._layers[layer]
         if matrices is None:
             return output
-        hidden = linear(args[0].to(matrices.down.dtype), matrices.down)  # (rows, columns, ranks)
+        hidden = linear(states.to(matrices.down.dtype), matrices.down)  # (rows, columns, ranks)
         mask = self._mask(matrices)
         if mask is not None:
-            hidden = hidden * mask
+            hidden *= mask
         return output + linear(hidden, matrices.up).to(output.dtype)
 
     def _side_by_side(self, layer: Any) -> SideBySide | None:

@@ -48,12 +48,32 @@ class GenerationRequest:
         model: A model folder or a Hugging Face id, as `pipeline.loading.resolve_model` takes it.
         messages: The conversation so far, `{"role", "content"}` each.
         tools: JSON schemas that the model's chat template may show it.
+        continue_final_message: Whether the last message is the beginning of the answer, to be carried on.
+        prompt: Text or tokens to be carried on as they are, in the place of messages and a template.
     """
 
     model: str
-    messages: Sequence[dict[str, Any]]
+    messages: Sequence[dict[str, Any]] = ()
     settings: SamplingSettings = field(default_factory=SamplingSettings)
     tools: Sequence[dict[str, Any]] | None = None
+    continue_final_message: bool = False
+    prompt: str | Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """How likely a model finds an answer that is already there.
+
+    Args:
+        prompt_tokens: What the model reads first; at least one token.
+        answer_tokens: What is scored, each token given all before it; at least one.
+        num_alternatives: Likeliest tokens to name at each place, 0 to 20.
+    """
+
+    model: str
+    prompt_tokens: Sequence[int]
+    answer_tokens: Sequence[int]
+    num_alternatives: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,13 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Scored:
+    """Every token of the answer that was given, with its log-probability."""
+
+    logprobs: tuple[TokenLogprob, ...]
+
+
+@dataclass(frozen=True)
 class Failed:
     """The answer ended with an error; what was streamed before stands."""
 
@@ -120,6 +147,13 @@ class Failed:
 
 
 GenerationEvent = Loading | Piece | Finished | Failed
+ScoreEvent = Loading | Scored | Failed
+
+
+class BadPrompt(HoneError):
+    """The prompt cannot be read as it is."""
+
+    kind = "bad_prompt"
 
 
 class ContextTooLong(HoneError):

@@ -36,7 +36,8 @@ def _answer(render: Any, asked: dict[str, Any]) -> dict[str, Any]:
             conversations=[asked["messages"]],
             tools=asked["tools"],
             chat_template=asked["template"],
-            add_generation_prompt=True,
+            add_generation_prompt=asked["add_generation_prompt"],
+            continue_final_message=asked["continue_final_message"],
             **asked["variables"],
         )
     except MemoryError:

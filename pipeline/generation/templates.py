@@ -7,10 +7,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.generation.requests import BadTemplate
 from pipeline.generation.template_child import SECONDS_LIMIT
+
+Ending = Literal["answer_begins", "answer_goes_on", "nothing"]
+"""What a prompt ends with: the beginning of an answer, the part of one that is there already, or the last message."""
 
 
 class TemplateRenderer:
@@ -27,8 +30,9 @@ class TemplateRenderer:
         *,
         tools: Sequence[dict[str, Any]] | None = None,
         variables: dict[str, Any] | None = None,
+        ending: Ending = "answer_begins",
     ) -> str:
-        """The prompt that `template` makes of `messages`, ending where the answer begins.
+        """The prompt that `template` makes of `messages`.
 
         Args:
             variables: What else the template may read, such as the tokenizer's `bos_token`.
@@ -36,7 +40,14 @@ class TemplateRenderer:
         Raises:
             BadTemplate: if the template refuses the conversation, is broken, or runs past its limits.
         """
-        asked = {"template": template, "messages": list(messages), "tools": tools, "variables": variables or {}}
+        asked = {
+            "template": template,
+            "messages": list(messages),
+            "tools": tools,
+            "variables": variables or {},
+            "add_generation_prompt": ending == "answer_begins",
+            "continue_final_message": ending == "answer_goes_on",
+        }
         with self._lock:
             answer = self._ask(json.dumps(asked))
         if "error" in answer:

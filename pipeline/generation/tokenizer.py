@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.generation.templates import TemplateRenderer
+from pipeline.generation.requests import BadPrompt
+from pipeline.generation.templates import Ending, TemplateRenderer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class PromptToken:
+    """A token of a prompt, and the text that it stands for: none where a token before it has begun the character."""
+
+    id: int
+    text: str
+    is_special: bool
 
 
 class ChatTokenizer:
@@ -21,19 +32,79 @@ class ChatTokenizer:
         self._lock = threading.Lock()
         self.eos_token_id: int | None = tokenizer.eos_token_id
 
-    def prompt_tokens(
-        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None = None
-    ) -> list[int]:
-        """The tokens of the conversation as the model is to see it, ending where its answer begins.
+    @property
+    def has_template(self) -> bool:
+        return self._template(with_tools=False) is not None
 
-        A tokenizer that has no chat template belongs to a model that only continues text: it gets the contents alone.
+    def prompt_tokens(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        continue_final_message: bool = False,
+    ) -> list[int]:
+        """The tokens of the conversation as the model is to see it, ending where its answer begins or goes on.
+
+        Raises:
+            HoneError: if the template refuses the conversation, or there is no answer to be carried on.
         """
-        template = self._template(with_tools=bool(tools))
+        return self._tokens_of(*self._prompt_text(messages, tools, continue_final_message=continue_final_message))
+
+    def shown_prompt(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        continue_final_message: bool = False,
+    ) -> list[PromptToken]:
+        """The same tokens with the part of the prompt that each stands for; joined, they are the whole prompt."""
+        text, has_markers = self._prompt_text(messages, tools, continue_final_message=continue_final_message)
+        with self._lock:
+            encoded = self._tokenizer(text, add_special_tokens=not has_markers, return_offsets_mapping=True)
+            special = set(self._tokenizer.all_special_ids)
+        ids: list[int] = encoded["input_ids"]
+        ends = [end for _, end in encoded["offset_mapping"]]
+        last = max((at for at, end in enumerate(ends) if end), default=-1)
+        shown, shown_to = [], 0
+        for at, (token, end) in enumerate(zip(ids, ends, strict=True)):
+            if end == 0 and token in special:  # put before the text by the tokenizer, and no part of it
+                shown.append(PromptToken(token, self.token_text(token), is_special=True))
+                continue
+            until = len(text) if at == last else max(end, shown_to)
+            shown.append(PromptToken(token, text[shown_to:until], is_special=token in special))
+            shown_to = until
+        return shown
+
+    def scored_tokens(self, messages: Sequence[dict[str, Any]], answer: str) -> tuple[list[int], list[int]]:
+        """The conversation's tokens and the answer's, which end with what ends a turn, as training reads them.
+
+        Where the last token of the prompt alone is another one with the answer after it, it counts as the answer's.
+        """
+        before = self.prompt_tokens(messages)
+        template = self._template(with_tools=False)
         if template is None:
-            return self._encode("\n\n".join(str(message["content"]) for message in messages), add_special_tokens=True)
-        variables = {name: str(token) for name, token in self._tokenizer.special_tokens_map.items()}
-        text = self._renderer.render(template, messages, tools=tools, variables=variables)
-        return self._encode(text, add_special_tokens=False)  # the template writes the special tokens itself
+            text, _ = self._prompt_text(messages, None, continue_final_message=False)
+            whole = self.text_tokens(text + answer)
+            whole += [] if self.eos_token_id is None else [self.eos_token_id]
+        else:
+            turns = [*messages, {"role": "assistant", "content": answer}]
+            whole = self._tokens_of(self._render(template, turns, None, ending="nothing"), True)
+        shared = _common_length(before, whole)
+        return whole[:shared], whole[shared:]
+
+    def text_tokens(self, text: str) -> list[int]:
+        """The tokens of plain text, with what the tokenizer puts before every text."""
+        return self._tokens_of(text, False)
+
+    def require_known(self, tokens: Sequence[int]) -> None:
+        """Raises BadPrompt if one of them is no token of this model."""
+        size = len(self._tokenizer)
+        strange = [token for token in tokens if not 0 <= token < size]
+        if strange:
+            raise BadPrompt(
+                f"The prompt names the token {strange[0]}, and the model knows 0 to {size - 1}.",
+                "Send text, or tokens of this model's own tokenizer.",
+            )
 
     def decode(self, tokens: Sequence[int]) -> str:
         with self._lock:
@@ -46,13 +117,61 @@ class ChatTokenizer:
             text = self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return str(text)
 
+    def _prompt_text(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None,
+        *,
+        continue_final_message: bool,
+    ) -> tuple[str, bool]:
+        """The prompt, and whether a template has written the special tokens into it.
+
+        A tokenizer that has no chat template belongs to a model that only continues text: it gets the contents alone.
+        """
+        if continue_final_message:
+            _require_answer_to_carry_on(messages)
+            if not messages[-1]["content"]:  # nothing of the answer is there yet
+                messages, continue_final_message = messages[:-1], False
+        template = self._template(with_tools=bool(tools))
+        if template is None:
+            return "\n\n".join(str(message["content"]) for message in messages), False
+        ending: Ending = "answer_goes_on" if continue_final_message else "answer_begins"
+        return self._render(template, messages, tools, ending=ending), True
+
+    def _render(
+        self,
+        template: str,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None,
+        *,
+        ending: Ending,
+    ) -> str:
+        variables = {name: str(token) for name, token in self._tokenizer.special_tokens_map.items()}
+        return self._renderer.render(template, messages, tools=tools, variables=variables, ending=ending)
+
     def _template(self, *, with_tools: bool) -> str | None:
         templates: str | dict[str, str] | None = self._tokenizer.chat_template
         if not isinstance(templates, dict):
             return templates
         return templates.get("tool_use" if with_tools else "default", templates.get("default"))
 
-    def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+    def _tokens_of(self, text: str, has_markers: bool) -> list[int]:
         with self._lock:
-            tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+            tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=not has_markers)
         return tokens
+
+
+def _require_answer_to_carry_on(messages: Sequence[dict[str, Any]]) -> None:
+    last_role = messages[-1]["role"] if messages else "nothing"
+    if last_role != "assistant":
+        raise BadPrompt(
+            f"An answer is to be carried on, and the last message is of the role {last_role!r}.",
+            "End the messages with the assistant's partial answer, or leave continue_final_message out.",
+        )
+
+
+def _common_length(first: Sequence[int], second: Sequence[int]) -> int:
+    length = 0
+    while length < min(len(first), len(second)) and first[length] == second[length]:
+        length += 1
+    return length

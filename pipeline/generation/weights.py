@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadModel
+from pipeline.generation.few_rows import hasten_few_rows
 from pipeline.generation.lora import NO_ADAPTER, LoraRows
 from pipeline.loading import ResolvedModel, context_length_of, load_base, load_model
 
@@ -23,6 +24,7 @@ class Weights:
 
     def __init__(self, model: Any) -> None:
         _require_attention_only(model)
+        hasten_few_rows(model)
         self._model = model
         self._peft: Any = None
         self._lora_rows = LoraRows()
@@ -36,7 +38,22 @@ class Weights:
     def forward(
         self, adapters: Sequence[str], tokens: Tensor, *, attention_mask: Tensor | None, positions: Tensor, cache: Any
     ) -> Tensor:
-        """Logits of the token after the last column.
+        """Logits of the token after the last column, (rows, vocabulary); else as `last_logits`."""
+        return self.last_logits(
+            adapters, tokens, attention_mask=attention_mask, positions=positions, cache=cache, num_columns=1
+        )[:, -1]
+
+    def last_logits(
+        self,
+        adapters: Sequence[str],
+        tokens: Tensor,
+        *,
+        attention_mask: Tensor | None,
+        positions: Tensor,
+        cache: Any,
+        num_columns: int,
+    ) -> Tensor:
+        """Logits of the tokens after each of the last `num_columns` columns.
 
         Args:
             adapters: One a row: a name from `attach`, or `NO_ADAPTER`.
@@ -46,10 +63,10 @@ class Weights:
             cache: transformers' cache; the new keys and values are added to it.
 
         Returns:
-            (rows, vocabulary), float32.
+            (rows, num_columns, vocabulary), float32.
         """
         self._lora_rows.set_rows(adapters)
-        keep: dict[str, Any] = {"logits_to_keep": 1} if self._takes_logits_to_keep else {}
+        keep: dict[str, Any] = {"logits_to_keep": num_columns} if self._takes_logits_to_keep else {}
         output = self._model(
             input_ids=tokens,
             attention_mask=attention_mask,
@@ -58,7 +75,7 @@ class Weights:
             use_cache=True,
             **keep,
         )
-        logits: Tensor = output.logits[:, -1].float()
+        logits: Tensor = output.logits[:, -num_columns:].float()
         return logits
 
     def attach(self, adapter: Path | None) -> str:
@@ -129,6 +146,7 @@ _MORE_THAN_PLAIN_LORA = (
     "kasa_config",
     "layer_replication",
     "lora_bias",
+    "target_parameters",
     "monteclora_config",
     "use_bdlora",
     "use_dora",

@@ -40,19 +40,27 @@ def publish(written: Path, checkpoints: Path) -> Path:
     shutil.rmtree(published, ignore_errors=True)
     written.rename(published)
     _flush_to_disk(checkpoints)
-    for old in _newest_first(checkpoints)[NUM_KEPT:]:
+    for old in published_in(checkpoints)[NUM_KEPT:]:
         shutil.rmtree(old)
     return published
 
 
 def latest_whole(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:
     """The newest checkpoint whose files are all as they were written; damaged ones are skipped with a warning."""
-    for folder in _newest_first(checkpoints):
+    for folder in published_in(checkpoints):
         fault = _fault_of(folder)
         if fault is None:
             return folder
         warn(f"{folder.name} is damaged ({fault}) and is skipped.")
     return None
+
+
+def published_in(checkpoints: Path) -> list[Path]:
+    """The checkpoints of a folder, the newest first; none where there is no such folder."""
+    if not checkpoints.is_dir():
+        return []
+    found = [path for path in checkpoints.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)]
+    return sorted(found, key=step_of, reverse=True)
 
 
 def checkpoint_of(step: int, folder: Path) -> Path:
@@ -64,11 +72,6 @@ def step_of(checkpoint: Path) -> int:
     match = _NAME.fullmatch(checkpoint.name)
     assert match is not None
     return int(match[1])
-
-
-def _newest_first(checkpoints: Path) -> list[Path]:
-    found = [path for path in checkpoints.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)]
-    return sorted(found, key=step_of, reverse=True)
 
 
 def _fault_of(folder: Path) -> str | None:

@@ -156,15 +156,20 @@ def _wait_until_up(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.2)
 
 
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    expect.set_options(timeout=PATIENCE)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    expect.set_options(timeout=PATIENCE)
     context = browser.new_context(base_url=address, viewport={"width": 1440, "height": 900}, accept_downloads=True)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     yield page
     context.close()
-    expect.set_options(timeout=5_000)
 
 
 def open_playground(page: Page, *numbers: int) -> None:
@@ -358,6 +363,7 @@ def test_a_conversation_is_found_renamed_exported_and_deleted(page: Page) -> Non
     items.first.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete conversation").click()
     expect(page).to_have_url(re.compile("/playground$"))
+    expect(page.locator("#h-pg-send")).to_be_enabled()
     page.get_by_label("Search conversations").fill("kingfisher")
     expect(page.locator("#h-pg-past")).to_contain_text("No conversation has “kingfisher” in it.")
 

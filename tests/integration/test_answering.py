@@ -88,11 +88,11 @@ def test_columns_stream_at_once_and_each_ends_in_its_own_way(home: Path, address
 
     async def run() -> int:
         client = InferenceClient(address)
-        turn = TurnInProgress(conversation_id, client)
+        turn = TurnInProgress(conversation_id, lambda model: (client, model.name))
         num_views = 0
         async for _ in turn.run():
             num_views += 1
-            states = {answer.model_name: answer.state for answer in turn.answers}
+            states = {answer.model.name: answer.state for answer in turn.answers}
             others_are_over = all(state != "streaming" for name, state in states.items() if name != "slow")
             if others_are_over and states["slow"] == "streaming":
                 assert turn_in_progress(conversation_id) is turn
@@ -116,7 +116,7 @@ def test_a_browser_that_leaves_in_mid_answer_leaves_what_was_streamed(home: Path
 
     async def run() -> None:
         client = InferenceClient(address)
-        views = TurnInProgress(conversation_id, client).run()
+        views = TurnInProgress(conversation_id, lambda model: (client, model.name)).run()
         while True:
             (answer,) = await anext(views)
             if "sea4" in answer.text:
@@ -135,7 +135,7 @@ def test_a_long_answer_is_saved_while_it_is_written(home: Path, address: str) ->
 
     async def run() -> tuple[str, str, str | None]:
         client = InferenceClient(address)
-        views = TurnInProgress(conversation_id, client).run()
+        views = TurnInProgress(conversation_id, lambda model: (client, model.name)).run()
         while not saved(conversation_id)["slow"][0]:
             await anext(views)
         so_far = saved(conversation_id)["slow"]

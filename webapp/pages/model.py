@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from pipeline.errors import HoneError
 from store import jobs, models
 from store.database import reading, writing
-from store.schema import Model
+from store.schema import Endpoint, Model
 from webapp.forms import to_yaml
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, query_id
 from webapp.standings import read_ratings
@@ -65,7 +65,9 @@ def _read(session: Session, model: Model) -> list[Any]:
     rating = read_ratings(session).get(model.id)
     chain = ancestry(models.ancestors_of(session, model))
     note = deleted_note(model.deleted_at) if model.deleted_at else ""
-    side = f'<div class="h-stack">{model_facts(model, rating, models.location_of(model))}{chain}</div>'
+    endpoint = session.get(Endpoint, model.endpoint_id) if model.endpoint_id else None
+    location = "" if endpoint else models.location_of(model)
+    side = f'<div class="h-stack">{model_facts(model, rating, location, endpoint=endpoint)}{chain}</div>'
     return [
         model.id,
         model_header(model) + note,

@@ -10,12 +10,11 @@ import gradio as gr
 from sqlalchemy.orm import Session
 
 from pipeline.errors import HoneError
-from store import conversations, models
+from store import conversations
 from store.database import reading
 from store.schema import Conversation, Turn
-from webapp import playground_asking
+from webapp import playground_asking, talkers
 from webapp.answering import AnswerInProgress, TurnInProgress, turn_in_progress
-from webapp.inference_client import own_server
 from webapp.playground_form import (
     MAX_COLUMNS,
     Parts,
@@ -120,7 +119,7 @@ async def _wait_until_idle(conversation_id: str) -> None:
 def _opened(parts: Parts, request: gr.Request) -> Updates:
     """What the page shows when a browser opens it: a saved conversation, or a new one with the models of the URL."""
     with reading() as session:
-        choices = [(model.name, model.id) for model in models.list_models(session)]
+        choices = talkers.choices(session)
         past = conversations.list_conversations(session)
         updates: Updates = {parts.side.history: history_view(past, query_value(request, "c"))}
         updates |= presets_shown(parts.side, session)
@@ -153,7 +152,7 @@ async def _written(parts: Parts, conversation_id: str) -> AsyncIterator[Updates]
     if turn is not None:
         views = turn.follow()
     else:
-        turn = TurnInProgress(conversation_id, own_server())
+        turn = TurnInProgress(conversation_id)
         views = turn.run()
     async for changed in views:
         running = {answer.column for answer in turn.answers if answer.state == "streaming"}
@@ -186,18 +185,19 @@ def _stopper(column: int) -> Any:
     return stop_column
 
 
-def _models_of_address(wanted: str, choices: Sequence[tuple[str, int]]) -> list[int]:
+def _models_of_address(wanted: str, choices: Sequence[tuple[str, str]]) -> list[str]:
     """The models of `?models=3,5` that there are; else the newest one alone."""
-    known = {model_id for _, model_id in choices}
-    named = [int(part) for part in wanted.split(",") if part.strip().isdecimal() and int(part) in known]
+    known = {value for _, value in choices}
+    named = [part.strip() for part in wanted.split(",") if part.strip() in known]
     return named[:MAX_COLUMNS] or [choices[-1][1]]
 
 
-def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str, int]], session: Session) -> Updates:
-    known = {model_id for _, model_id in choices}
+def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str, str]], session: Session) -> Updates:
+    known = {value for _, value in choices}
+    values = [str(model_id) if str(model_id) in known else None for model_id in conversation.model_ids]
     settings = PlaygroundSettings.model_validate(conversation.settings)
     updates = settings_shown(parts.side, settings, session) | notes(parts, settings.examples)
-    updates |= empty_columns(parts, [one if one in known else None for one in conversation.model_ids], choices)
+    updates |= empty_columns(parts, values, choices)
     updates |= playground_asking.columns_shown(parts, conversation)
     updates |= {
         parts.conversation_id: conversation.id,

@@ -190,7 +190,7 @@ def _preview(recipe: Recipe, fields: list[FormField], answers: Any) -> str:
 def _still_to_choose(missing: list[Fault]) -> str:
     fields = ", ".join(f"<b>{escape(label_of(fault.field))}</b>" for fault in missing)
     with reading() as session:
-        has_models = bool(models.list_models(session))
+        has_models = bool(models.list_own_models(session))
         hint = "" if has_models else no_model_yet(session, "There is no model yet.")
     return f'<p class="h-quiet">Still to choose: {fields}.</p>{hint}'
 

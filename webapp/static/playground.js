@@ -330,6 +330,7 @@ window.honePlayground ??= (() => {
       if (isOpened) setTimeout(() => area.value || sessionStorage.removeItem(written), 300); // a refused prompt stays
       if (id) history.replaceState(history.state, "", `/playground?c=${id}`);
       if (!isOpened) restoreDraft();
+      if (document.getElementById("h-pg-search")?.value) refreshHistory().catch(showFault);
       isOpened = true;
       if (id) document.querySelector(".h-pg-main")?.scrollIntoView({ block: "end", behavior: "smooth" });
     },

@@ -75,10 +75,10 @@ def serve(host: str, port: int, *, folders: Mapping[str, str], device: str | Non
 def models_of_store() -> dict[str, str]:
     """The store's models by name."""
     from store.database import reading
-    from store.models import list_models, location_of
+    from store.models import list_own_models, location_of
 
     with reading() as session:
-        return {model.name: location_of(model) for model in list_models(session)}
+        return {model.name: location_of(model) for model in list_own_models(session)}
 
 
 def best_device() -> str:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
 
 from pipeline.generation.engine import Engine, Ticket
-from pipeline.generation.requests import Failed, Finished, GenerationEvent, GenerationRequest
+from pipeline.generation.requests import (
+    Failed,
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    Scored,
+    ScoreEvent,
+    ScoreRequest,
+    TokenLogprob,
+)
+
+EventT = TypeVar("EventT")
 
 
 class Answers:
@@ -14,6 +26,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._events: asyncio.Queue[tuple[int, GenerationEvent]] = asyncio.Queue()
+        self._scores: asyncio.Queue[tuple[int, ScoreEvent]] = asyncio.Queue()
         self._tickets: list[Ticket] = []
 
     @classmethod
@@ -26,11 +39,38 @@ class Answers:
         answers = cls()
         try:
             for number, request in enumerate(requests):
-                answers._tickets.append(await asyncio.to_thread(engine.submit, request, answers._listener(number)))
+                answers._tickets.append(
+                    await asyncio.to_thread(engine.submit, request, _listener(answers._events, number))
+                )
         except BaseException:
             answers.cancel()
             raise
         return answers
+
+    @property
+    def num_answers(self) -> int:
+        return len(self._tickets)
+
+    async def scores(self, engine: Engine, requests: Sequence[ScoreRequest]) -> list[tuple[TokenLogprob, ...]]:
+        """Have every answer scored, and wait for all.
+
+        Raises:
+            HoneError: if one of them is refused or fails; the others are cancelled then.
+        """
+        scored: dict[int, tuple[TokenLogprob, ...]] = {}
+        try:
+            for number, request in enumerate(requests):
+                self._tickets.append(await asyncio.to_thread(engine.score, request, _listener(self._scores, number)))
+            while len(scored) < len(requests):
+                number, event = await self._scores.get()
+                if isinstance(event, Failed):
+                    raise event.error
+                if isinstance(event, Scored):
+                    scored[number] = event.logprobs
+        except BaseException:
+            self.cancel()
+            raise
+        return [scored[number] for number in range(len(requests))]
 
     async def events(self) -> AsyncIterator[tuple[int, GenerationEvent]]:
         """Every event with the number of its answer, until all answers have ended."""
@@ -45,15 +85,13 @@ class Answers:
         for ticket in self._tickets:
             ticket.cancel()
 
-    def _listener(self, number: int) -> Callable[[GenerationEvent], None]:
-        loop = asyncio.get_running_loop()
-        return lambda event: _put_from_thread(loop, self._events, (number, event))
 
+def _listener(events: asyncio.Queue[tuple[int, EventT]], number: int) -> Callable[[EventT], None]:
+    """Puts the events of one answer into the queue, from whatever thread they come."""
+    loop = asyncio.get_running_loop()
 
-def _put_from_thread(
-    loop: asyncio.AbstractEventLoop,
-    events: asyncio.Queue[tuple[int, GenerationEvent]],
-    event: tuple[int, GenerationEvent],
-) -> None:
-    if not loop.is_closed():  # a server that is going down listens no more
-        loop.call_soon_threadsafe(events.put_nowait, event)
+    def listen(event: EventT) -> None:
+        if not loop.is_closed():  # a server that is going down listens no more
+            loop.call_soon_threadsafe(events.put_nowait, (number, event))
+
+    return listen

@@ -1,37 +1,60 @@
-"""Server: `/v1/models`, `/v1/chat/completions` and `/health` over one engine."""
+"""Server: OpenAI's `/v1`, our own `/hone` and `/health` over one engine."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from pipeline.errors import HoneError, as_hone_error
 from pipeline.generation.engine import Engine
-from pipeline.generation.requests import Failed, Finished, GenerationEvent, Loading, Piece, Stats, TokenLogprob
-from workers.inference import wire
+from workers.inference import insight, wire
 from workers.inference.answers import Answers
+from workers.inference.completions import CompletionReply, CompletionRequest
+from workers.inference.replying import reply_in_parts, reply_whole, while_connected
 
 Catalogue = Callable[[], Mapping[str, str]]
 """The models that are served now: each name with its folder or Hugging Face id."""
 
 
+@dataclass(frozen=True)
+class Keys:
+    """Keys that were given out.
+
+    Args:
+        accepts: Whether a key is one of them.
+        exist: Whether there are any; while there are none, and the server has no key of its own, none is asked for.
+    """
+
+    accepts: Callable[[str], bool]
+    exist: Callable[[], bool]
+
+
 def create_app(
-    engine: Engine, catalogue: Catalogue, *, key: str = "", allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
+    engine: Engine,
+    catalogue: Catalogue,
+    *,
+    key: str = "",
+    keys: Keys | None = None,
+    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost"),
 ) -> FastAPI:
     """The server's application; it closes the engine when it shuts down.
 
+    Every request under `/v1` and `/hone` must carry a Bearer key as soon as there is one, the server's own or any
+    of those given out.
+
     Args:
-        key: Bearer key that every request under `/v1` must carry; empty asks for none.
+        key: The server's own key; empty where it has none.
+        keys: Those given out to people and programs.
         allowed_hosts: Host names under which it answers: a web page elsewhere cannot reach it by rebinding its name.
     """
 
@@ -41,8 +64,13 @@ def create_app(
         await asyncio.to_thread(engine.close)
 
     def require_key(authorization: Annotated[str, Header()] = "") -> None:
-        if key and not secrets.compare_digest(authorization.encode(), f"Bearer {key}".encode()):
-            raise HTTPException(401, "The key is missing or wrong: send `Authorization: Bearer` and the server's key.")
+        received = authorization.removeprefix("Bearer ").strip()
+        if key and secrets.compare_digest(received.encode(), key.encode()):
+            return
+        if keys and received and keys.accepts(received):
+            return
+        if key or (keys and keys.exist()):
+            raise HTTPException(401, "The key is missing or wrong: send `Authorization: Bearer` and a key.")
 
     app = FastAPI(title="Hone inference", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts))
@@ -63,120 +91,49 @@ def create_app(
 
     @app.post("/v1/chat/completions", dependencies=[Depends(require_key)], response_model=None)
     async def chat(body: wire.ChatRequest, request: Request) -> Response:
-        location = (await asyncio.to_thread(catalogue)).get(body.model)
-        if location is None:
-            raise wire.UnknownModel(f"No model named {body.model!r} is served here.", "GET /v1/models lists them.")
+        location = await asyncio.to_thread(_location_of, catalogue, body.model)
         answers = await Answers.begin(engine, body.generation_requests(location))
-        reply = wire.Reply(secrets.token_hex(12), body.model)
-        if not body.stream:
-            return await _whole_reply(answers, reply, request, num_answers=body.n)
-        events = answers.events()
-        try:
-            first = await anext(events)
-        except BaseException:
-            answers.cancel()
-            raise
-        if isinstance(first[1], Failed):
-            answers.cancel()
-            raise first[1].error
-        include_usage = body.stream_options is not None and body.stream_options.include_usage
-        stream = _stream(answers, first, events, reply, num_answers=body.n, include_usage=include_usage)
-        return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+        reply = wire.ChatReply(secrets.token_hex(12), body.model, num_answers=body.n)
+        if body.stream:
+            return await reply_in_parts(answers, reply, includes_usage=body.includes_usage)
+        return await reply_whole(answers, reply, request)
+
+    @app.post("/v1/completions", dependencies=[Depends(require_key)], response_model=None)
+    async def complete(body: CompletionRequest, request: Request) -> Response:
+        location = await asyncio.to_thread(_location_of, catalogue, body.model)
+        requests = body.generation_requests(location)
+        echoed = await asyncio.to_thread(_echoed, engine, location, body)
+        answers = await Answers.begin(engine, requests)
+        reply = CompletionReply(secrets.token_hex(12), body.model, prompts=echoed, num_each=body.n)
+        if body.stream:
+            return await reply_in_parts(answers, reply, includes_usage=body.includes_usage)
+        return await reply_whole(answers, reply, request)
+
+    @app.post("/hone/render", dependencies=[Depends(require_key)])
+    def render(body: insight.RenderRequest) -> dict[str, Any]:
+        return insight.render(engine, _location_of(catalogue, body.model), body)
+
+    @app.post("/hone/score", dependencies=[Depends(require_key)], response_model=None)
+    async def score(body: insight.ScoreBody, request: Request) -> Response:
+        location = await asyncio.to_thread(_location_of, catalogue, body.model)
+        answers = Answers()
+        return await while_connected(request, answers, insight.score(engine, location, body, answers))
 
     return app
 
 
-async def _whole_reply(answers: Answers, reply: wire.Reply, request: Request, *, num_answers: int) -> Response:
-    collecting = asyncio.create_task(_collect(answers, num_answers))
-    leaving = asyncio.create_task(_wait_until_left(request))
-    try:
-        await asyncio.wait({collecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not collecting.done():
-            return Response(status_code=499)  # no one is there to read it
-        choices, stats = collecting.result()
-        return JSONResponse(reply.whole(choices, stats))
-    finally:
-        answers.cancel()
-        collecting.cancel()
-        leaving.cancel()
+def _location_of(catalogue: Catalogue, model: str) -> str:
+    location = catalogue().get(model)
+    if location is None:
+        raise wire.UnknownModel(f"No model named {model!r} is served here.", "GET /v1/models lists them.")
+    return location
 
 
-async def _collect(answers: Answers, num_answers: int) -> tuple[list[dict[str, Any]], list[Stats]]:
-    texts: list[list[str]] = [[] for _ in range(num_answers)]
-    logprobs: list[list[TokenLogprob]] = [[] for _ in range(num_answers)]
-    stats: dict[int, Stats] = {}
-    async for number, event in answers.events():
-        if isinstance(event, Failed):
-            raise event.error
-        if isinstance(event, Piece):
-            texts[number].append(event.text)
-            logprobs[number] += event.logprobs
-        elif isinstance(event, Finished):
-            stats[number] = event.stats
-            logprobs[number] += event.tail_logprobs
-    choices = [
-        wire.message_choice(
-            number,
-            "".join(texts[number]),
-            logprobs=logprobs[number],
-            finish_reason=stats[number].finish_reason,
-        )
-        for number in range(num_answers)
-    ]
-    return choices, [stats[number] for number in range(num_answers)]
-
-
-async def _wait_until_left(request: Request) -> None:
-    while not await request.is_disconnected():
-        await asyncio.sleep(0.1)
-
-
-async def _stream(
-    answers: Answers,
-    first: tuple[int, GenerationEvent],
-    rest: AsyncIterator[tuple[int, GenerationEvent]],
-    reply: wire.Reply,
-    *,
-    num_answers: int,
-    include_usage: bool,
-) -> AsyncIterator[str]:
-    """The answers as server-sent events; closing the connection closes this generator, which cancels them."""
-    stats: list[Stats] = []
-    try:
-        for number in range(num_answers):
-            yield _sse(reply.chunk([wire.delta_choice(number, {"role": "assistant", "content": ""})]))
-        number, event = first
-        while True:
-            if isinstance(event, Finished):
-                stats.append(event.stats)
-            yield _sse(_chunk_of(reply, number, event))
-            if isinstance(event, Failed):
-                return
-            try:
-                number, event = await anext(rest)
-            except StopAsyncIteration:
-                break
-        if include_usage:
-            yield _sse(reply.chunk([], usage=wire.usage(stats)))
-        yield "data: [DONE]\n\n"
-    finally:
-        answers.cancel()
-
-
-def _chunk_of(reply: wire.Reply, number: int, event: GenerationEvent) -> dict[str, Any]:
-    if isinstance(event, Loading):
-        return reply.chunk([], hone={"state": "loading"})
-    if isinstance(event, Piece):
-        return reply.chunk([wire.delta_choice(number, {"content": event.text}, logprobs=event.logprobs)])
-    if isinstance(event, Finished):
-        reason = event.stats.finish_reason
-        end = wire.delta_choice(number, {}, logprobs=event.tail_logprobs, finish_reason=reason)
-        return reply.chunk([end], hone={"stats": wire.stats_body(event.stats)})
-    return wire.error_body(event.error)
-
-
-def _sse(body: dict[str, Any]) -> str:
-    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+def _echoed(engine: Engine, location: str, body: CompletionRequest) -> list[str]:
+    """What stands before each answer: the text of its prompt, where that is asked for."""
+    tokenizer = engine.tokenizer_of(location)
+    texts = [prompt if isinstance(prompt, str) else tokenizer.decode(prompt) for prompt in body.prompts]
+    return [text if body.echo else "" for text in texts for _ in range(body.n)]
 
 
 def _model_body(engine: Engine, name: str, location: str) -> dict[str, Any]:

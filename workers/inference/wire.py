@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import BadModel, HoneError
 from pipeline.generation.requests import (
+    BadPrompt,
     BadTemplate,
     ContextTooLong,
     DeviceBusy,
     DoesNotFit,
+    Finished,
     GenerationRequest,
+    Piece,
     SamplingSettings,
     Stats,
     TokenLogprob,
@@ -79,6 +82,11 @@ class ChatRequest(BaseModel):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     tools: list[dict[str, Any]] | None = None
+    continue_final_message: bool = False
+
+    @property
+    def includes_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
 
     def generation_requests(self, location: str) -> list[GenerationRequest]:
         """One request to the engine for each of the `n` answers; the seeds of several follow one another.
@@ -86,28 +94,50 @@ class ChatRequest(BaseModel):
         Raises:
             BadRequest: if a setting is out of its bounds, or is one that the engine does not have.
         """
-        asked_for = [name for name in UNSUPPORTED if (self.model_extra or {}).get(name)]
-        if asked_for:
-            raise BadRequest(f"{', '.join(asked_for)} is not supported here.", "Leave it out.")
+        refuse_unsupported(self.model_extra)
         messages = [message.as_template_message() for message in self.messages]
-        seeds = [None if self.seed is None else self.seed + number for number in range(self.n)]
-        return [GenerationRequest(location, messages, self._settings(seed), self.tools) for seed in seeds]
+        return [
+            GenerationRequest(
+                location,
+                messages,
+                self._settings(number),
+                self.tools,
+                continue_final_message=self.continue_final_message,
+            )
+            for number in range(self.n)
+        ]
 
-    def _settings(self, seed: int | None) -> SamplingSettings:
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        given = {
-            "temperature": 1.0 if self.temperature is None else self.temperature,
-            "top_p": self.top_p,
-            "top_k": self.top_k,
-            "max_tokens": self.max_completion_tokens or self.max_tokens,
-            "seed": seed,
-            "stop": stop,
-            "num_alternatives": (self.top_logprobs or 0) if self.logprobs else None,
-        }
-        try:
-            return SamplingSettings.model_validate({name: value for name, value in given.items() if value is not None})
-        except ValidationError as error:
-            raise BadRequest(describe_faults(error.errors()), "Mend the settings and send again.") from error
+    def _settings(self, number: int) -> SamplingSettings:
+        return sampling_settings(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_tokens=self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens,
+            stop=self.stop,
+            seed=None if self.seed is None else self.seed + number,
+            num_alternatives=(self.top_logprobs or 0) if self.logprobs else None,
+        )
+
+
+def refuse_unsupported(extra: dict[str, Any] | None) -> None:
+    """Raises BadRequest if a request asks for what the engine does not do."""
+    asked_for = [name for name in UNSUPPORTED if (extra or {}).get(name)]
+    if asked_for:
+        raise BadRequest(f"{', '.join(asked_for)} is not supported here.", "Leave it out.")
+
+
+def sampling_settings(*, temperature: float | None, stop: str | list[str] | None, **given: Any) -> SamplingSettings:
+    """The engine's settings from OpenAI's; None is what the protocol or the engine takes by default.
+
+    Raises:
+        BadRequest: if one is out of its bounds.
+    """
+    given["temperature"] = 1.0 if temperature is None else temperature
+    given["stop"] = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    try:
+        return SamplingSettings.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise BadRequest(describe_faults(error.errors()), "Mend the settings and send again.") from error
 
 
 def describe_faults(faults: Sequence[Any]) -> str:
@@ -124,7 +154,7 @@ def status_of(error: HoneError) -> int:
     """The HTTP status that tells a program what kind of trouble it met."""
     if isinstance(error, UnknownModel):
         return 404
-    if isinstance(error, BadRequest | BadTemplate | ContextTooLong | BadModel):
+    if isinstance(error, BadRequest | BadPrompt | BadTemplate | ContextTooLong | BadModel):
         return 400
     return 503 if isinstance(error, DoesNotFit | DeviceBusy) else 500
 
@@ -138,23 +168,47 @@ def error_body(error: HoneError) -> dict[str, Any]:
     }
 
 
-class Reply:
-    """One reply's identity, and its parts in OpenAI's shapes."""
+class ChatReply:
+    """The reply to one request of the chat protocol, and its parts in OpenAI's shapes."""
 
-    def __init__(self, request_id: str, model: str) -> None:
+    def __init__(self, request_id: str, model: str, *, num_answers: int) -> None:
         self._head = {"id": f"chatcmpl-{request_id}", "created": int(time.time()), "model": model}
+        self._num_answers = num_answers
 
-    def chunk(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        return {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
+    def openings(self) -> list[dict[str, Any]]:
+        """What a stream says of each answer before the model does."""
+        opening = {"role": "assistant", "content": ""}
+        return [self._chunk([delta_choice(number, opening)]) for number in range(self._num_answers)]
 
-    def whole(self, choices: list[dict[str, Any]], stats: Sequence[Stats]) -> dict[str, Any]:
+    def loading(self) -> dict[str, Any]:
+        return self._chunk([], hone={"state": "loading"})
+
+    def piece(self, number: int, piece: Piece) -> dict[str, Any]:
+        return self._chunk([delta_choice(number, {"content": piece.text}, logprobs=piece.logprobs)])
+
+    def end(self, number: int, end: Finished) -> dict[str, Any]:
+        choice = delta_choice(number, {}, logprobs=end.tail_logprobs, finish_reason=end.stats.finish_reason)
+        return self._chunk([choice], hone={"stats": stats_body(end.stats)})
+
+    def usage(self, stats: Sequence[Stats]) -> dict[str, Any]:
+        return self._chunk([], usage=usage(stats, num_each=self._num_answers))
+
+    def whole(
+        self, texts: Sequence[str], logprobs: Sequence[Sequence[TokenLogprob]], stats: Sequence[Stats]
+    ) -> dict[str, Any]:
         return {
             **self._head,
             "object": "chat.completion",
-            "choices": choices,
-            "usage": usage(stats),
+            "choices": [
+                message_choice(number, text, logprobs=logprobs[number], finish_reason=stats[number].finish_reason)
+                for number, text in enumerate(texts)
+            ],
+            "usage": usage(stats, num_each=self._num_answers),
             "hone": {"stats": [stats_body(one) for one in stats]},
         }
+
+    def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        return {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
 
 
 def delta_choice(
@@ -189,9 +243,9 @@ def logprobs_body(logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
     }
 
 
-def usage(stats: Sequence[Stats]) -> dict[str, int]:
-    """Tokens read and written; the prompt of several answers counts once."""
-    prompt_tokens = max((one.num_prompt_tokens for one in stats), default=0)
+def usage(stats: Sequence[Stats], *, num_each: int) -> dict[str, int]:
+    """Tokens read and written; a prompt that has `num_each` answers counts once."""
+    prompt_tokens = sum(one.num_prompt_tokens for one in stats[::num_each])
     completion_tokens = sum(one.num_tokens for one in stats)
     return {
         "prompt_tokens": prompt_tokens,
