@@ -134,7 +134,7 @@ class InferenceClient:
     async def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any] | ChatError:
         """What the server says to one question, such as `/hone/score`."""
         try:
-            response = await self._http.post(path, json=body)
+            response = await self._http.post(f"{self.base_url}{path}", json=body)
         except httpx.HTTPError as error:
             return self._unreachable(error)
         if not response.is_success:
