@@ -109,7 +109,7 @@ def _draw_settings() -> SettingsPanel:
             minimum=0,
             maximum=2,
             step=0.1,
-            info="0: always the likeliest token",
+            info="0: the likeliest token",
             **narrow,
         )
         max_tokens = gr.Number(
@@ -122,10 +122,10 @@ def _draw_settings() -> SettingsPanel:
             minimum=0.05,
             maximum=1,
             step=0.05,
-            info="The likeliest that make up this share",
+            info="Share to draw from; 1: all",
             **narrow,
         )
-        top_k = gr.Number(label="Top-k", precision=0, minimum=1, info="The k likeliest; empty: all", **narrow)
+        top_k = gr.Number(label="Top-k", precision=0, minimum=1, info="Of the k likeliest; empty: all", **narrow)
     seed = gr.Number(label="Seed", precision=0, minimum=0, info="The same seed, the same answer; empty: always new.")
     stop = gr.Textbox(label="Stop strings", lines=1, max_lines=6, info="One a line; the answer ends before it.")
     examples = gr.Textbox(visible="hidden", label="Examples", elem_id="h-pg-examples")

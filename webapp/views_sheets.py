@@ -47,7 +47,7 @@ def differences_sheet(conversation_id: str, turn: Turn, first: Answer, second: A
     """Two answers in one text: struck through what only the first has, underlined what only the second has."""
     chooser = (
         f'<form class="h-line" data-sheet="/api/playground/{escape(conversation_id)}/turns/{turn.number}/differences">'
-        f"{_column_select('a', 'From', turn, first.column)}{_column_select('b', 'to', turn, second.column)}</form>"
+        f"{_column_select('a', 'From', turn, first.column)}{_column_select('b', 'To', turn, second.column)}</form>"
     )
     text = "".join(f"<{_TAGS[one.kind]}>{escape(one.text)}</{_TAGS[one.kind]}>" for one in differences.stretches)
     cut = " Only the beginnings are compared: the answers are very long." if differences.is_cut else ""
