@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from html import escape
 
 from webapp.formatting import counted, number
@@ -46,12 +47,14 @@ def answer_tokens_view(scored: ScoredAnswer, text: str) -> str:
         text: The answer as it is kept: a token can be replaced as far as the tokens agree with it.
     """
     spans, before = [], ""
-    end = scored.tokens[-1].text if scored.tokens and not text.endswith(scored.tokens[-1].text) else None
+    num_written = _num_written(scored.tokens, text)
+    end = scored.tokens[num_written].text if num_written < len(scored.tokens) else None
     for place, token in enumerate(scored.tokens):
         can_fork = text.startswith(before) and "\ufffd" not in before
-        is_end = end is not None and place == len(scored.tokens) - 1
-        spans.append(_answer_token(token, keep=len(before) if can_fork else None, end=end, is_end=is_end))
-        before += token.text
+        keep = len(before) if can_fork and place <= num_written else None
+        spans.append(_answer_token(token, keep=keep, end=end, is_end=place >= num_written))
+        # Some tokenizers give the first word of a text a space that the text has not.
+        before += token.text if before or text.startswith(token.text) else token.text.lstrip(" ")
     legend = "".join(f'<span class="h-p{step}">{words}</span>' for step, (_, words) in enumerate(_STEPS))
     return (
         f'<p class="h-quiet h-small">Log-probability {scored.logprob:.2f} nats over '
@@ -61,6 +64,16 @@ def answer_tokens_view(scored: ScoredAnswer, text: str) -> str:
         f'<div class="h-tokens h-scored">{"".join(spans)}</div>'
         '<div class="h-alternatives" hidden></div>'
     )
+
+
+def _num_written(tokens: Sequence[AnswerToken], text: str) -> int:
+    """How many tokens the answer's own text has; those after them end the turn."""
+    num_characters = 0
+    for place, token in enumerate(tokens):
+        if num_characters >= len(text):
+            return place
+        num_characters += len(token.text if place or text.startswith(token.text) else token.text.lstrip(" "))
+    return len(tokens)
 
 
 def _answer_token(token: AnswerToken, *, keep: int | None, end: str | None, is_end: bool) -> str:
