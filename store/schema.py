@@ -416,14 +416,27 @@ class Answer(Base):
     column: Mapped[int]
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
     text: Mapped[str] = mapped_column(Text, default="")
-    state: Mapped[str] = mapped_column(String(20), default="streaming")
-    """streaming, finished, stopped or failed."""
+    state: Mapped[str] = mapped_column(String(20), default="waiting")
+    """waiting (with the text that it is to be carried on from, if any), streaming, finished, stopped or failed."""
     error: Mapped[str | None] = mapped_column(Text)
     stats: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """seconds_to_first_token, tokens_per_second, num_prompt_tokens, num_tokens, finish_reason."""
 
     turn: Mapped[Turn] = relationship(back_populates="answers")
     model: Mapped[Model] = relationship()
+
+
+class Preset(Base):
+    """Settings of a playground conversation under a name, to be used again: system prompt, sampling, examples."""
+
+    __tablename__ = "presets"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    settings: Mapped[dict[str, Any]]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    deleted_at: Mapped[datetime | None]
 
 
 class Battle(Base):

@@ -23,7 +23,7 @@ from store import fleet, jobs, users, waiting
 from store.database import reading, writing
 from store.schema import JobState
 from store.settings import Settings
-from webapp import theme, uploads, voting
+from webapp import playground_routes, playground_sheets, theme, uploads, voting
 from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
 from webapp.shared import Shared
@@ -45,8 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
     password = Password.of(settings.password) if settings.password else None
     if password is not None:
         add_login(app, password)
-    app.include_router(uploads.router)
-    app.include_router(voting.router)
+    for router in (uploads.router, playground_sheets.router, playground_routes.router, voting.router):
+        app.include_router(router)
     app.mount("/ui", StaticFiles(directory=Path(__file__).parent / "static"))
     mount_pages(app, pages)
     app.add_middleware(PageFrame, pages=pages)

@@ -32,6 +32,7 @@ class ChatSettings(BaseModel):
     system_prompt: str = ""
     temperature: float = Field(default=0.7, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
     max_tokens: int | None = Field(default=512, ge=1)
     seed: int | None = Field(default=None, ge=0)
     stop: tuple[str, ...] = ()
@@ -130,14 +131,35 @@ class InferenceClient:
         except (ValueError, KeyError, TypeError, AttributeError):
             return self._not_openai(response.headers.get("content-type", ""))
 
+    async def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any] | ChatError:
+        """What the server says to one question, such as `/hone/score`."""
+        try:
+            response = await self._http.post(f"{self.base_url}{path}", json=body)
+        except httpx.HTTPError as error:
+            return self._unreachable(error)
+        if not response.is_success:
+            return self._refusal(response.status_code, response.text)
+        answer: dict[str, Any] = response.json()
+        return answer
+
     async def stream_chat(
-        self, model: str, messages: Sequence[dict[str, Any]], chat_settings: ChatSettings
+        self,
+        model: str,
+        messages: Sequence[dict[str, Any]],
+        chat_settings: ChatSettings,
+        *,
+        continue_final_message: bool = False,
     ) -> AsyncGenerator[ChatEvent, None]:
         """One answer as it is written; the last event is `Done` or `ChatError`.
 
         Closing the iterator closes the connection, upon which the server stops writing.
+
+        Args:
+            continue_final_message: Carry the last message on, which is the beginning of an answer: our own server does.
         """
         body = self._body(model, messages, chat_settings)
+        if continue_final_message:
+            body["continue_final_message"] = True
         stream = _Reading()
         try:
             for _ in range(1 + MOST_FIELDS_TAKEN_BACK):

@@ -32,7 +32,7 @@ from webapp.upload_folders import (
 )
 
 
-class _Route(APIRoute):
+class ApiRoute(APIRoute):
     """Turns an error for a person into JSON with the status that programs expect."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -47,7 +47,7 @@ class _Route(APIRoute):
         return handle_or_refuse
 
 
-router = APIRouter(prefix="/api", route_class=_Route)
+router = APIRouter(prefix="/api", route_class=ApiRoute)
 
 
 @router.post("/uploads", status_code=201)

@@ -116,10 +116,13 @@ class ChatTokenizer:
         return str(text)
 
     def token_text(self, token: int) -> str:
-        """The text of one token on its own, special tokens included."""
+        """The text of one token within a text, special tokens included; at its beginning some lose their space."""
         with self._lock:
-            text = self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return str(text)
+            once, twice = (
+                str(self._tokenizer.decode([token] * n, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+                for n in (1, 2)
+            )
+        return twice.removeprefix(once) if twice.startswith(once) else once
 
     def _prompt_text(
         self,

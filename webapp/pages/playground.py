@@ -7,29 +7,28 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import gradio as gr
+from sqlalchemy.orm import Session
 
 from pipeline.errors import HoneError
 from store import conversations
-from store.database import reading, writing
-from store.schema import Conversation
-from webapp import talkers
-from webapp.answering import TurnInProgress, turn_in_progress
-from webapp.inference_client import ChatSettings
-from webapp.people import current_person
+from store.database import reading
+from store.schema import Conversation, Turn
+from webapp import playground_asking, talkers
+from webapp.answering import AnswerInProgress, TurnInProgress, turn_in_progress
 from webapp.playground_form import (
     MAX_COLUMNS,
     Parts,
-    Updates,
     buttons,
-    column_content,
     draw,
     empty_columns,
     hidden,
+    notes,
     noticed,
-    read_form,
-    read_settings,
-    settings_shown,
+    waiting_columns,
 )
+from webapp.playground_presets import connect_side
+from webapp.playground_settings import PlaygroundSettings
+from webapp.playground_side import Updates, presets_shown, settings_shown
 from webapp.shell import (
     Page,
     error_block,
@@ -40,11 +39,7 @@ from webapp.shell import (
     query_value,
 )
 from webapp.start_points import no_model_yet
-from webapp.views_playground import answer_view, history_view, prompt_view
-
-
-class BusyConversation(HoneError):
-    kind = "busy_conversation"
+from webapp.views_playground import answer_view, history_view, place_of, prompt_view
 
 
 def build() -> None:
@@ -56,23 +51,25 @@ def build() -> None:
 def _connect(parts: Parts) -> None:
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     pickers = [column.model for column in parts.columns]
-    told = [parts.conversation_id, parts.num_columns, *pickers, *parts.settings.fields]
+    told = [parts.conversation_id, parts.num_columns, *pickers, *parts.side.settings.fields]
 
     async def opened(request: gr.Request) -> Updates:
         await _wait_until_idle(query_value(request, "c"))
         return await asyncio.to_thread(_opened, parts, request)
 
     def begun(request: gr.Request, prompt: str, *values: Any) -> Updates:
-        return _begun(parts, prompt, values, request)
+        return playground_asking.begun(parts, prompt, values, request)
 
     def begun_again(*values: Any) -> Updates:
-        return _begun_again(parts, values)
+        return playground_asking.begun_again(parts, values)
+
+    def rewritten(act: str, *values: Any) -> Updates:
+        return playground_asking.rewritten(parts, act, values)
 
     async def written(conversation_id: str) -> AsyncIterator[Updates]:
         async for updates in _written(parts, conversation_id):
             yield updates
 
-    on_load(opened, outputs=parts.all)
     parts.num_columns.change(
         lambda number: [gr.update(visible=place < int(number)) for place in range(MAX_COLUMNS)],
         inputs=[parts.num_columns],
@@ -80,8 +77,10 @@ def _connect(parts: Parts) -> None:
         **quick,
     )
     starts = [
+        on_load(opened, outputs=parts.all),
         gr.on([parts.send.click, parts.prompt.submit], begun, inputs=[parts.prompt, *told], outputs=parts.all, **quick),
         parts.regenerate.click(begun_again, inputs=told, outputs=parts.all, **quick),
+        parts.rewrite.click(rewritten, inputs=[parts.prompt, *told], outputs=parts.all, js=_WITH_ACT, **quick),
     ]
     for start in starts:
         start.success(None, inputs=[parts.conversation_id], js=_SHOW_ADDRESS, **quick).success(
@@ -96,21 +95,17 @@ def _connect(parts: Parts) -> None:
     for number, column in enumerate(parts.columns):
         column.stop.click(_stopper(number), inputs=[parts.conversation_id], **quick)
     gr.on(
-        [field.change for field in parts.settings.fields],
-        _settings_changed,
-        inputs=[parts.conversation_id, *parts.settings.fields],
+        [field.change for field in parts.side.settings.fields],
+        playground_asking.settings_changed,
+        inputs=[parts.conversation_id, *parts.side.settings.fields],
         **quick,
     )
+    connect_side(parts)
 
 
-_WRITTEN_ELSEWHERE = (
-    '<div class="h-note"><p>This conversation is being answered in another window. Load the page again to see the rest.'
-    "</p></div>"
-)
-_SHOW_ADDRESS = """(id) => {
-    if (id) history.replaceState(history.state, '', '/playground?c=' + id);
-    document.querySelector('.h-pg-main')?.scrollIntoView({block: 'end', behavior: 'smooth'});
-}"""
+_SHOW_ADDRESS = "(id) => window.honePlayground.begun(id)"
+_WITH_ACT = "(_, ...told) => [window.honePlayground.takeAct(), ...told]"
+"""The rewriting button is told what it is to do in the place of the prompt, which it does not need."""
 
 
 async def _wait_until_idle(conversation_id: str) -> None:
@@ -126,7 +121,8 @@ def _opened(parts: Parts, request: gr.Request) -> Updates:
     with reading() as session:
         choices = talkers.choices(session)
         past = conversations.list_conversations(session)
-        updates: Updates = {parts.history: history_view(past, query_value(request, "c"))}
+        updates: Updates = {parts.side.history: history_view(past, query_value(request, "c"))}
+        updates |= presets_shown(parts.side, session)
         if not choices:
             view = no_model_yet(session, "There is no model to talk to yet: train one, or import one.")
             return updates | {parts.notice: noticed(view), parts.workspace: hidden()}
@@ -136,80 +132,44 @@ def _opened(parts: Parts, request: gr.Request) -> Updates:
         except HoneError as error:
             return updates | {parts.notice: noticed(error_block(error)), parts.workspace: hidden()}
         if conversation is not None:
-            if turn_in_progress(conversation.id) is not None:
-                updates[parts.notice] = noticed(_WRITTEN_ELSEWHERE)
-            return updates | _shown(parts, conversation, choices)
-        settings = ChatSettings.model_validate(past[0].settings if past else {})
+            return updates | _shown(parts, conversation, choices, session)
+        settings = PlaygroundSettings.model_validate(past[0].settings if past else {}).for_a_new_conversation()
+        updates |= settings_shown(parts.side, settings, session) | notes(parts, settings.examples)
     model_ids = _models_of_address(query_value(request, "models"), choices)
-    updates |= settings_shown(parts, settings) | empty_columns(parts, model_ids, choices)
-    return updates | {parts.send: gr.update(interactive=True)}
-
-
-def _begun(parts: Parts, prompt: str, values: Sequence[Any], request: gr.Request) -> Updates:
-    """Keep the prompt, and show it in every column."""
-    try:
-        told = read_form(values)
-        if not prompt.strip():
-            raise HoneError("The prompt is empty.", "Write something and send again.")
-        with writing() as session:
-            if told.conversation_id:
-                _require_idle(told.conversation_id)
-                conversations.update_settings(session, told.conversation_id, told.settings.model_dump(mode="json"))
-                turn = conversations.append_turn(session, told.conversation_id, prompt=prompt, model_ids=told.model_ids)
-                conversation_id = turn.conversation_id
-            else:
-                conversation_id = conversations.create_conversation(
-                    session,
-                    prompt=prompt,
-                    model_ids=told.model_ids,
-                    settings=told.settings.model_dump(mode="json"),
-                    person_id=current_person(request).id,
-                ).id
-    except HoneError as error:
-        return {parts.notice: noticed(error_block(error))}
-    return {parts.prompt: "", **_turn_begun(parts, conversation_id)}
-
-
-def _begun_again(parts: Parts, values: Sequence[Any]) -> Updates:
-    """Empty the answers to the last prompt, to be written anew."""
-    try:
-        told = read_form(values)
-        _require_idle(told.conversation_id)
-        with writing() as session:
-            conversations.update_settings(session, told.conversation_id, told.settings.model_dump(mode="json"))
-            conversations.restart_last_turn(session, told.conversation_id, model_ids=told.model_ids)
-    except HoneError as error:
-        return {parts.notice: noticed(error_block(error))}
-    return _turn_begun(parts, told.conversation_id)
-
-
-def _turn_begun(parts: Parts, conversation_id: str) -> Updates:
-    with reading() as session:
-        conversation = conversations.load_conversation(session, conversation_id)
-        past = conversations.list_conversations(session)
-        updates: Updates = {
-            parts.notice: noticed(""),
-            parts.conversation_id: conversation_id,
-            parts.history: history_view(past, conversation_id),
-            **buttons(parts, running=set(range(len(conversation.model_ids)))),
-        }
-        for number, model_id in enumerate(conversation.model_ids):
-            updates |= column_content(parts.columns[number], conversation, number, model_id)
-    return updates
+    return updates | empty_columns(parts, model_ids, choices) | {parts.send: gr.update(interactive=True)}
 
 
 async def _written(parts: Parts, conversation_id: str) -> AsyncIterator[Updates]:
-    """Stream every column's answer into its place."""
-    turn = TurnInProgress(conversation_id)
+    """Stream the answers that wait to be written into their places, or those that another window is having written."""
+    yield {parts.notice: gr.skip()}  # of one that yields nothing, Gradio would empty the whole page
+    if not conversation_id:
+        return
     with reading() as session:
-        prompt = conversations.load_conversation(session, conversation_id).turns[-1].prompt
-    async for changed in turn.run():
+        conversation = conversations.load_conversation(session, conversation_id)
+    turn = turn_in_progress(conversation_id)
+    if turn is None and not waiting_columns(conversation):
+        return
+    if turn is not None:
+        views = turn.follow()
+    else:
+        turn = TurnInProgress(conversation_id)
+        views = turn.run()
+    async for changed in views:
         running = {answer.column for answer in turn.answers if answer.state == "streaming"}
         updates: Updates = buttons(parts, running)
         for answer in changed:
-            view = prompt_view(prompt) + answer_view(answer, is_live=True, is_loading=answer.is_loading)
-            updates[parts.columns[answer.column].latest] = view
+            updates[parts.columns[answer.column].latest] = _live_view(conversation.turns[-1], answer)
         yield updates
+    with reading() as session:
+        conversation = conversations.load_conversation(session, conversation_id)
+    yield buttons(parts, set()) | playground_asking.columns_shown(parts, conversation)
+
+
+def _live_view(turn: Turn, answer: AnswerInProgress) -> str:
+    stored = next(one for one in turn.answers if one.column == answer.column)
+    place = place_of(stored, turn.number)
+    shown = answer_view(answer, is_live=True, is_loading=answer.is_loading, place=place)
+    return prompt_view(turn.prompt, number=turn.number) + shown
 
 
 def _stop(conversation_id: str, column: int | None) -> None:
@@ -225,21 +185,6 @@ def _stopper(column: int) -> Any:
     return stop_column
 
 
-def _settings_changed(conversation_id: str, *fields: Any) -> None:
-    """Remember the settings of a conversation as they are changed."""
-    if not conversation_id:
-        return
-    with writing() as session:
-        conversations.update_settings(session, conversation_id, read_settings(fields).model_dump(mode="json"))
-
-
-def _require_idle(conversation_id: str) -> None:
-    if turn_in_progress(conversation_id) is not None:
-        raise BusyConversation(
-            "The last prompt is still being answered.", "Wait until it is done, or press Stop all, then send again."
-        )
-
-
 def _models_of_address(wanted: str, choices: Sequence[tuple[str, str]]) -> list[str]:
     """The models of `?models=3,5` that there are; else the newest one alone."""
     known = {value for _, value in choices}
@@ -247,14 +192,20 @@ def _models_of_address(wanted: str, choices: Sequence[tuple[str, str]]) -> list[
     return named[:MAX_COLUMNS] or [choices[-1][1]]
 
 
-def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str, str]]) -> Updates:
+def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str, str]], session: Session) -> Updates:
     known = {value for _, value in choices}
     values = [str(model_id) if str(model_id) in known else None for model_id in conversation.model_ids]
-    updates = settings_shown(parts, ChatSettings.model_validate(conversation.settings))
+    settings = PlaygroundSettings.model_validate(conversation.settings)
+    updates = settings_shown(parts.side, settings, session) | notes(parts, settings.examples)
     updates |= empty_columns(parts, values, choices)
-    for number, model_id in enumerate(conversation.model_ids):
-        updates |= column_content(parts.columns[number], conversation, number, model_id)
-    return updates | buttons(parts, running=set()) | {parts.conversation_id: conversation.id}
+    updates |= playground_asking.columns_shown(parts, conversation)
+    updates |= {
+        parts.conversation_id: conversation.id,
+        parts.tools: playground_asking.tools_shown(session, conversation),
+    }
+    return updates | buttons(parts, running=waiting_columns(conversation))
 
 
-PAGE = Page(title="Playground", path="/playground", build=build, in_nav=True, assets=("playground.css",))
+PAGE = Page(
+    title="Playground", path="/playground", build=build, in_nav=True, assets=("playground.css", "playground.js")
+)

@@ -64,6 +64,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("key_sha256", name=op.f("uq_api_keys_key_sha256")),
     )
     op.create_table(
+        "presets",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("settings", sa.JSON(), nullable=False),
+        sa.Column("created_by_id", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["created_by_id"], ["people.id"], name=op.f("fk_presets_created_by_id_people")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_presets")),
+    )
+    op.create_table(
         "voting_links",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("token_sha256", sa.String(length=64), nullable=False),
@@ -112,7 +123,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("prepared_answers", "voting_links", "api_keys", "endpoints"):
+    for table in ("prepared_answers", "voting_links", "presets", "api_keys", "endpoints"):
         op.drop_table(table)
     for table, column in _NEW_INDEXES:
         op.drop_index(op.f(f"ix_{table}_{column}"), table)
