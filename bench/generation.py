@@ -234,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--adapters", type=Path, nargs="+", help="folders of LoRA adapters on it")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
-        "--tokens", type=int, default=48, help="tokens of each answer; of half as many where many people ask"
+        "--tokens", type=int, default=128, help="tokens of each answer; of half as many where many people ask"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds; the medians are shown")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import BadModel
 from pipeline.generation.few_rows import hasten_few_rows
 from pipeline.generation.lora import NO_ADAPTER, LoraRows
+from pipeline.generation.past import new_past
+from pipeline.generation.threads import fastest_num_threads
 from pipeline.loading import ResolvedModel, context_length_of, load_base, load_model
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Weights:
         self.context_length = context_length_of(model)
         self.size_bytes = size_of(model)
         self.eos_token_ids = _eos_token_ids(model)
+        self._num_threads = self._measure_threads()
 
     def forward(
         self, adapters: Sequence[str], tokens: Tensor, *, attention_mask: Tensor | None, positions: Tensor, cache: Any
@@ -65,6 +68,7 @@ class Weights:
         Returns:
             (rows, num_columns, vocabulary), float32.
         """
+        self._take_threads()
         self._lora_rows.set_rows(adapters)
         keep: dict[str, Any] = {"logits_to_keep": num_columns} if self._takes_logits_to_keep else {}
         output = self._model(
@@ -91,6 +95,31 @@ class Weights:
 
     def has(self, adapter: Path | None) -> bool:
         return adapter is None or adapter in self._adapter_names
+
+    def _measure_threads(self) -> int | None:
+        """On a processor the number of threads that suits a step; None where there is nothing to choose."""
+        import torch
+
+        most = torch.get_num_threads()
+        if self.device.type != "cpu" or most == 1:
+            return None
+        token = torch.zeros(1, 1, dtype=torch.long)
+
+        def step() -> None:
+            with torch.inference_mode():
+                self._model(input_ids=token, position_ids=token, past_key_values=new_past(), use_cache=True)
+
+        try:
+            return fastest_num_threads(step, most, torch.set_num_threads)
+        finally:
+            torch.set_num_threads(most)
+
+    def _take_threads(self) -> None:
+        """Other weights of the same engine may want another number."""
+        import torch
+
+        if self._num_threads is not None and torch.get_num_threads() != self._num_threads:
+            torch.set_num_threads(self._num_threads)
 
     def _load_adapter(self, adapter: Path, name: str) -> None:
         from peft import PeftModel
