@@ -1,4 +1,4 @@
-"""The playground's side panel: presets, settings, examples and past conversations, drawn and read."""
+"""The playground's side panel: past conversations, presets, settings and examples, drawn and read."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ class SidePanel:
 def draw_side() -> SidePanel:
     with gr.Column(elem_classes="h-pg-side", elem_id="h-pg-side", scale=0, min_width=272) as box:
         with gr.Column(elem_classes="h-card"):
+            html(
+                '<h2 class="h-h2">Conversations</h2><input class="h-input" type="search" id="h-pg-search" '
+                'placeholder="Search titles, prompts, answers" aria-label="Search conversations" maxlength="200">'
+            )
+            history = html(elem_id="h-pg-past")
+        with gr.Column(elem_classes="h-card"):
             html('<h2 class="h-h2">Settings</h2>')
             picker = _draw_presets()
             settings = _draw_settings()
         with gr.Column(elem_classes="h-card"):
             editor = html(editor_view(Examples()))
             spread = gr.Button("Spread examples", visible="hidden", elem_id="h-pg-spread")
-        with gr.Column(elem_classes="h-card"):
-            html(
-                '<h2 class="h-h2">Conversations</h2><input class="h-input" type="search" id="h-pg-search" '
-                'placeholder="Search titles, prompts, answers" aria-label="Search conversations" maxlength="200">'
-            )
-            history = html(elem_id="h-pg-past")
     return SidePanel(box, picker, settings, editor, spread, history)
 
 

@@ -10,6 +10,10 @@ from html import escape
 from webapp.playground_tokens import ScoredAnswer
 
 
+LARGEST_RATIO_NATS = 14.0
+"""A million to one."""
+
+
 @dataclass(frozen=True)
 class ScoreTable:
     """Log-probabilities, in nats.
@@ -65,7 +69,7 @@ def _row(table: ScoreTable, row: int) -> str:
 
 def _cell(table: ScoreTable, row: int, column: int) -> str:
     score = table.scores[row][column]
-    lines = [f"<b>{score.logprob:.2f}</b>", f"{score.logprob_per_token:.3f} a token"]
+    lines = [f"<b>{minus(f'{score.logprob:.2f}')}</b>", minus(f"{score.logprob_per_token:.3f} a token")]
     if row:
         lines.append(f"{signed(table.preference(row, column))} against answer 1")
     if row and column:
@@ -86,7 +90,7 @@ def _preference_in_words(table: ScoreTable, row: int, column: int) -> str:
     nats = table.preference(row, column)
     likelier, other = (row + 1, 1) if nats >= 0 else (1, row + 1)
     model = f"<b>{escape(table.models[column])}</b>"
-    said = f"{model} finds answer {likelier} {times(nats)} likelier than answer {other}"
+    said = f"{model} finds answer {likelier} {times(nats)} answer {other}"
     if not column:
         return f"{said}."
     margin = table.margin(row, column)
@@ -98,13 +102,22 @@ def _preference_in_words(table: ScoreTable, row: int, column: int) -> str:
 
 
 def times(nats: float) -> str:
-    """A ratio of probabilities from the difference of their logarithms: `24 times`, `e^310 times`."""
+    """A ratio of probabilities from the difference of their logarithms; one beyond all imagination stays in nats.
+
+    >>> times(0.6), times(-3.2), times(310)
+    ('1.8 times as likely as', '25 times as likely as', 'likelier by 310 nats than')
+    """
     size = abs(nats)
-    if size > 20:
-        return f"e^{size:.0f} times"
+    if size > LARGEST_RATIO_NATS:
+        return f"likelier by {size:.0f} nats than"
     ratio = math.exp(size)
-    return f"{ratio:.2f} times" if ratio < 10 else f"{ratio:,.0f} times"
+    return f"{ratio:.1f} times as likely as" if ratio < 10 else f"{ratio:,.0f} times as likely as"
 
 
 def signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    return minus(f"{value:+.2f}")
+
+
+def minus(figure: str) -> str:
+    """A figure with a minus sign where a program writes a hyphen."""
+    return figure.replace("-", "−")

@@ -105,9 +105,9 @@ def test_the_margin_is_what_dpo_trains_without_beta() -> None:
     assert table.margin(1, 1) == 7  # (−9 − −14) − (−12 − −10)
     view = score_table_view(table)
     assert "margin +7.00" in view
-    assert "<b>dpo</b> finds answer 2 148 times likelier than answer 1" in view
+    assert "<b>dpo</b> finds answer 2 148 times as likely as answer 1" in view
     assert "it leans 7.00 nats further to answer 2 over answer 1" in view
-    assert times(400) == "e^400 times"
+    assert times(400) == "likelier by 400 nats than"
 
 
 def test_examples_survive_being_written_and_read_and_each_column_is_shown_its_number() -> None:
