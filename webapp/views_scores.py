@@ -9,7 +9,6 @@ from html import escape
 
 from webapp.playground_tokens import ScoredAnswer
 
-
 LARGEST_RATIO_NATS = 14.0
 """A million to one."""
 
