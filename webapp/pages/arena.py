@@ -16,34 +16,16 @@ from store.database import reading, writing
 from store.drawing import Course
 from store.models import list_models
 from store.schema import Battle, Vote
-from webapp import battles
+from webapp import battles, vote_reasons
 from webapp.people import current_person
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_value
 from webapp.start_points import no_model_yet
 from webapp.views_arena import blind_view, change_view, failed_view, revealed_view, waiting_view
+from webapp.vote_reasons import VOTES, WhyRow
 
-VOTES = (("a", "A is better"), ("both_good", "Both good"), ("both_bad", "Both bad"), ("b", "B is better"))
-"""The outcomes in the order of the buttons, whose keys are 1, 2, 3 and 4."""
 SKIP = ("skip", "Skip")
-STRENGTHS = (("Slightly", 1), ("Clearly", 2))
 
 Updates = dict[Any, Any]
-
-
-@dataclass(frozen=True)
-class WhyRow:
-    """What may be said of a vote once it is given: nothing of it has to be, and each part is kept at once."""
-
-    box: gr.Column
-    strength: gr.Radio
-    reasons: gr.CheckboxGroup
-    comment: gr.Textbox
-    again: gr.Dropdown
-    saved: gr.HTML
-
-    @property
-    def all(self) -> list[Any]:
-        return [self.box, self.strength, self.reasons, self.comment, self.again, self.saved]
 
 
 @dataclass(frozen=True)
@@ -101,7 +83,7 @@ def _draw_ballot() -> Ballot:
         stage = html(elem_classes="h-arena-stage")
         with gr.Row(visible=False, elem_classes="h-arena-votes") as vote_row:
             vote_buttons = [gr.Button(words, elem_id=f"h-arena-vote-{outcome}") for outcome, words in (*VOTES, SKIP)]
-        why = _draw_why()
+        why = vote_reasons.draw()
         with gr.Column(visible=False, elem_classes="h-arena-start") as start_row:
             next_battle = gr.Button("Next battle", variant="primary", elem_id="h-arena-next", elem_classes="h-fit")
             with gr.Row(elem_classes="h-arena-ask"):
@@ -121,27 +103,6 @@ def _draw_ballot() -> Ballot:
     return Ballot(
         box, notice, stage, vote_row, vote_buttons, why, start_row, next_battle, prompt, ask, battle_id, course
     )
-
-
-def _draw_why() -> WhyRow:
-    with gr.Column(visible=False, elem_classes="h-arena-why") as box:
-        with gr.Row(elem_classes="h-arena-why-row"):
-            strength = gr.Radio(list(STRENGTHS), label="How much better", min_width=240, scale=0)
-            reasons = gr.CheckboxGroup(list(votes.REASONS), label="What made the difference", min_width=240, scale=1)
-        with gr.Row(elem_classes="h-arena-why-row"):
-            comment = gr.Textbox(
-                label="In your own words", max_lines=4, max_length=votes.LONGEST_COMMENT, min_width=240, scale=1
-            )
-            again = gr.Dropdown(
-                [("the same", ""), *((words, outcome) for outcome, words in VOTES)],
-                value="",
-                label="Now that I see the names, I would say",
-                min_width=320,
-                scale=0,
-                filterable=False,
-            )
-        saved = html(elem_classes="h-quiet h-small", min_height=20)
-    return WhyRow(box, strength, reasons, comment, again, saved)
 
 
 # ---------------------------------------------------------------------------------------------------------- handlers
@@ -182,27 +143,7 @@ def _connect(ballot: Ballot) -> None:
             js="(id, course, seconds) => [id, course, window.honeArena?.seconds() ?? null]",
             **quick,
         ).success(None, js=_OFFER_NEXT, **quick)
-    _connect_why(ballot, quick)
-
-
-def _connect_why(ballot: Ballot, quick: dict[str, Any]) -> None:
-    why = ballot.why
-
-    def described(battle_id: str, strength: int | None, reasons: list[str], comment: str, request: gr.Request) -> str:
-        return _described(battle_id, strength, reasons, comment, request)
-
-    def said_otherwise(battle_id: str, outcome: str, request: gr.Request) -> str:
-        return _said_otherwise(battle_id, outcome, request)
-
-    said = [ballot.battle_id, why.strength, why.reasons, why.comment]
-    gr.on(
-        [why.strength.input, why.reasons.input, why.comment.blur, why.comment.submit],
-        described,
-        inputs=said,
-        outputs=[why.saved],
-        **quick,
-    )
-    why.again.input(said_otherwise, inputs=[ballot.battle_id, why.again], outputs=[why.saved], **quick)
+    vote_reasons.connect(ballot.why, ballot.battle_id)
 
 
 _SHOW_ADDRESS = """(id, course) => {
@@ -294,30 +235,6 @@ def _vote(battle_id: str, person_id: int, outcome: str, seconds: float | None) -
             votes.vote(session, battle_id, person_id, outcome, seconds=seconds)
 
 
-def _described(battle_id: str, strength: int | None, reasons: list[str], comment: str, request: gr.Request) -> str:
-    """Keep what was said of a vote."""
-    try:
-        person = current_person(request)
-        with writing() as session:
-            votes.describe(session, battle_id, person.id, strength=strength, reasons=reasons, comment=comment)
-    except HoneError as error:
-        return error_block(error)
-    return "Kept."
-
-
-def _said_otherwise(battle_id: str, outcome: str, request: gr.Request) -> str:
-    """Keep what somebody says who has seen the names; the vote stays."""
-    if not outcome:
-        return ""
-    try:
-        person = current_person(request)
-        with writing() as session:
-            votes.vote(session, battle_id, person.id, outcome)
-    except HoneError as error:
-        return error_block(error)
-    return "Kept beside your vote, but not counted: you had seen the names by then."
-
-
 # --------------------------------------------------------------------------------------------------- what is shown
 
 
@@ -344,21 +261,7 @@ def _shown(ballot: Ballot, battle: Battle, person_id: int) -> Updates:
         ballot.vote_row: gr.update(visible=is_open and battle.state != "preparing"),
         ballot.start_row: gr.update(visible=not is_open),
         ballot.battle_id: battle.id,
-        **_why_shown(ballot.why, vote),
-    }
-
-
-def _why_shown(why: WhyRow, vote: Vote | None) -> Updates:
-    """What was said of a vote so far, to be added to."""
-    if vote is None:
-        return {why.box: gr.update(visible=False)}
-    return {
-        why.box: gr.update(visible=True),
-        why.strength: gr.update(value=vote.strength, visible=vote.outcome in ("a", "b")),
-        why.reasons: gr.update(value=vote.reasons),
-        why.comment: gr.update(value=vote.comment or ""),
-        why.again: gr.update(value=""),
-        why.saved: "",
+        **vote_reasons.shown(ballot.why, vote),
     }
 
 
