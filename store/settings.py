@@ -37,7 +37,12 @@ class Settings(BaseModel):
     broker_url: str = Field("", description="Celery broker, such as redis://…; empty means a queue in the data folder.")
     inference_url: str = Field("", description="Address of the inference server; empty means the one `hone up` starts.")
     inference_host: str = Field("127.0.0.1", description="The address that the inference server listens on.")
-    inference_port: int = Field(0, ge=0, le=65535, description="The port of the inference server; 0 picks a free one.")
+    inference_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="The port of the inference server; 0 takes the one after the web port, or any where that is taken.",
+    )
     inference_key: str = Field("", description="Bearer key that the inference server asks for; empty asks for none.")
     secret: str = Field(
         "",

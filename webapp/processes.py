@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -90,7 +90,7 @@ class Processes:
                 self._end()
 
     def _plan(self) -> list[_Part]:
-        port = self.settings.inference_port or _free_port()
+        port = self.settings.inference_port or _free_port(self.settings.port + 1)
         shared = {
             "HONE_INFERENCE_URL": self.settings.inference_url or f"http://127.0.0.1:{port}",
             "HONE_INFERENCE_PORT": str(port),
@@ -179,7 +179,11 @@ def _only_one(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _free_port(wanted: int) -> int:
+    """The wanted port, so that programs find the server where it was yesterday; any other where it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, suppress(OSError, OverflowError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will: of a port just left
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise OSError("No port is free.")
