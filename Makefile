@@ -13,8 +13,9 @@ up:
 	@exec $(BIN)/hone up
 
 test: .dev
-	@# Two processes with one thread each: two that both want every processor would hold each other up.
-	@OMP_NUM_THREADS=1 HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# More processes than processors, as they wait for others a quarter of the time; with one thread each, as several that
+	@# want every processor hold each other up.
+	@OMP_NUM_THREADS=1 HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 tour: .dev
 	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -s tests/browser/test_whole_loop.py

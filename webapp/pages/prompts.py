@@ -123,17 +123,18 @@ def _connect(
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
     def opened(request: gr.Request) -> dict[Any, Any]:
-        return _opened(prepared, preparing, sharing, links, query_id(request, "again"))
+        shown = _opened(prepared, preparing, sharing, links, query_id(request, "again"))
+        return {form_id: secrets.token_hex(8), **shown}
 
     def start(request: gr.Request, form_id: str, dataset: str, chosen: list[str], *given: Any) -> str:
         return _started(preparing.fields, form_id, dataset, chosen, given, request)
 
-    form_id = gr.State(lambda: secrets.token_hex(8))
+    form_id = gr.State("")
     """Names this one form: what is started from it twice, with the same settings, is one job."""
     first = [preparing.dataset, preparing.models, *preparing.settings]
     on_load(
         opened,
-        outputs=[prepared, links, *first, preparing.notice, sharing.prompts, sharing.models],
+        outputs=[form_id, prepared, links, *first, preparing.notice, sharing.prompts, sharing.models],
     )
     preparing.start.click(start, inputs=[form_id, *first], outputs=[preparing.notice], **quick)
     sharing.make.click(
