@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from sqlalchemy import func, select
 
 from store import voting_links
 from store.database import reading, upgrade, writing
-from store.schema import Model, Vote
+from store.schema import Battle, Model, Person, Vote
 from store.settings import settings
 
 FAST, SLOW = "crimson-falcon", "teal-otter"
@@ -369,3 +370,40 @@ def test_a_colleague_votes_by_a_link_on_a_phone_and_nothing_there_names_a_model(
     assert set(wiretap.hears(tuple(ANSWERS.values()))) == set(ANSWERS.values()), "the wiretap is deaf"
     assert wiretap.hears((FAST, SLOW, "/model?id=", "seed_a", "model_a")) == []
     context.close()
+
+
+def test_a_thousand_battles_are_paged_filtered_and_each_can_be_opened(page: Page) -> None:
+    with writing() as session:
+        voter = Person(token_sha256="of-a-thousand", name="Thousandfold")
+        session.add(voter)
+        session.flush()
+        fast, slow = session.scalars(select(Model.id).where(Model.name.in_(ANSWERS)).order_by(Model.name))
+        for number in range(1000):
+            battle = Battle(
+                id=f"listed-{number}",
+                person_id=voter.id,
+                messages=[{"role": "user", "content": f"Listed question {number}?"}],
+                model_a_id=fast,
+                model_b_id=slow,
+                answer_a="Yes.",
+                answer_b="No.",
+                finish_a="stop",
+                finish_b="stop",
+                tags=["tides"] if number % 100 == 7 else [],
+                state="voted",
+            )
+            session.add_all(
+                [battle, Vote(battle=battle, person_id=voter.id, outcome="a" if number % 4 else "both_bad")]
+            )
+        voter_id = voter.id
+    rows = page.locator(".h-battles tbody tr")
+    page.goto(f"/battles?person={voter_id}")
+    expect(rows).to_have_count(50)
+    expect(page.get_by_text(re.compile("1 to 50 of 1.000 votes"))).to_be_visible()
+    expect(rows.first).to_contain_text("Listed question 999?")
+    page.goto(f"/battles?person={voter_id}&offset=950")
+    expect(rows.last).to_contain_text("Listed question 0?")
+    page.goto(f"/battles?person={voter_id}&tag=tides&outcome=a")
+    expect(rows).to_have_count(10)
+    rows.first.get_by_role("link").click()
+    expect(page.locator(".h-arena-prompt")).to_contain_text("Listed question 907?")
