@@ -111,6 +111,8 @@ def test_a_child_whose_fork_server_dies_meanwhile_is_not_started_and_the_next_on
             time.sleep(0.01)
         server.kill()
         assert isinstance(asking.exception(timeout=30), NotStarted)
+    while server.status() != psutil.STATUS_ZOMBIE:  # a moment longer the next would be asked of it, and be refused
+        time.sleep(0.01)
     child = child_that_trains(tmp_path / "1", max_steps=1)
     child.wait(60)
     assert child.exit_code == 0
