@@ -293,7 +293,7 @@ def test_every_answer_is_scored_under_every_model_and_two_are_compared(page: Pag
     expect(sheet.locator("tbody tr")).to_have_count(2)
     # 8 tokens each: the own answer costs 0.4 nats, the other's 12.
     expect(sheet.locator("tbody tr").nth(1)).to_contain_text("margin +23.20")
-    expect(sheet).to_contain_text("model-2 finds answer 2 109,098 times likelier than answer 1")
+    expect(sheet).to_contain_text("model-2 finds answer 2 109,098 times as likely as answer 1")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Differences").click()
     expect(sheet.locator(".h-differences del")).to_have_text("1")

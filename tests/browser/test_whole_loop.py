@@ -28,7 +28,7 @@ from tests.browser.conftest import MINUTE, RunningHone
 from webapp.formatting import number
 
 ROLES = ("system", "user", "assistant")
-NUM_VOTES = 8
+NUM_VOTES = 6
 
 
 @pytest.mark.timeout(1500)

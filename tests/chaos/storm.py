@@ -39,7 +39,7 @@ class Storm:
         return gusts
 
 
-SHORT = Storm(12, 2, num_worker_kills=1, num_trainer_kills=2, num_broker_restarts=1, num_broker_wipes=1)
+SHORT = Storm(9, 2, num_worker_kills=1, num_trainer_kills=2, num_broker_restarts=1, num_broker_wipes=1)
 FULL = Storm(100, 3, num_worker_kills=6, num_trainer_kills=20, num_broker_restarts=3, num_broker_wipes=6)
 
 
