@@ -71,7 +71,7 @@ def draw_side() -> SidePanel:
         with gr.Column(elem_classes="h-card"):
             html(
                 '<h2 class="h-h2">Conversations</h2><input class="h-input" type="search" id="h-pg-search" '
-                'placeholder="Search titles, prompts, answers" aria-label="Search conversations" maxlength="200">'
+                'placeholder="Search what was said" aria-label="Search conversations" maxlength="200">'
             )
             history = html(elem_id="h-pg-past")
         with gr.Column(elem_classes="h-card"):
