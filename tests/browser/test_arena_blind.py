@@ -7,13 +7,9 @@ The models stand behind a small OpenAI-compatible server, as any external endpoi
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,14 +20,12 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import func, select
 
 from store import voting_links
-from store.database import reading, upgrade, writing
+from store.database import reading, writing
 from store.schema import Battle, Model, Person, Vote
-from store.settings import settings
+from tests.browser.web_process import PATIENCE, web_process
 
 FAST, SLOW = "crimson-falcon", "teal-otter"
 ANSWERS = {FAST: "The answer of the quick one.", SLOW: "The answer of the slow one."}
-PATIENCE = 60_000
-"""Milliseconds; the machine may be busy with other tests."""
 
 
 @dataclass
@@ -77,43 +71,9 @@ def endpoint() -> Endpoint:
 def address(tmp_path_factory: pytest.TempPathFactory, endpoint: Endpoint) -> Iterator[str]:
     """The web process on a data folder with two models, which the endpoint serves."""
     server = endpoint.serve()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    changes = {
-        "HONE_HOME": str(tmp_path_factory.mktemp("arena")),
-        "HONE_PORT": str(port),
-        "HONE_INFERENCE_URL": f"http://127.0.0.1:{server.server_port}",
-    }
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in changes.items():
-            environment.setenv(name, value)
-        settings.cache_clear()
-        upgrade()
-        with writing() as session:
-            session.add_all([Model(name=name, kind="full", folder=name) for name in ANSWERS])
-        command = [sys.executable, "-m", "webapp.cli", "web", "--watch-stdin"]
-        process = subprocess.Popen(command, env=dict(os.environ), stdin=subprocess.PIPE)
-        try:
-            _wait_until_up(port, process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(30)
-            server.shutdown()
-    settings.cache_clear()
-
-
-def _wait_until_up(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 240
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except ConnectionRefusedError:
-            assert process.poll() is None, "the web process has ended"
-            assert time.monotonic() < deadline, "the web process does not answer"
-            time.sleep(0.2)
+    with web_process(tmp_path_factory.mktemp("arena"), inference_port=server.server_port, models=ANSWERS) as address:
+        yield address
+    server.shutdown()
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,15 +12,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from store.database import reading, upgrade, writing
+from store.database import reading
 from store.endpoints import list_endpoints
 from store.models import list_models
-from store.schema import Model
 from store.settings import settings
+from tests.browser.web_process import LOG_NAME, PATIENCE, web_process
 
 KEY = "sk-very-secret-1234567890"
-PATIENCE = 60_000
-"""Milliseconds; the machine may be busy with other tests."""
 
 
 def serve(names: tuple[str, ...], key: str = "") -> ThreadingHTTPServer:
@@ -58,49 +52,9 @@ def serve(names: tuple[str, ...], key: str = "") -> ThreadingHTTPServer:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The web process on a data folder with one model of its own."""
     own = serve(("own-1",))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    changes = {
-        "HONE_HOME": str(tmp_path_factory.mktemp("settings")),
-        "HONE_PORT": str(port),
-        "HONE_INFERENCE_URL": f"http://127.0.0.1:{own.server_port}",
-    }
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in changes.items():
-            environment.setenv(name, value)
-        settings.cache_clear()
-        upgrade()
-        with writing() as session:
-            session.add(Model(name="own-1", kind="full", folder="own-1"))
-        with (settings().home / "web.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "webapp.cli", "web", "--watch-stdin"],
-                env=dict(os.environ),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            _wait_until_up(port, process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(30)
-            own.shutdown()
-    settings.cache_clear()
-
-
-def _wait_until_up(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 240
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except ConnectionRefusedError:
-            assert process.poll() is None, "the web process has ended"
-            assert time.monotonic() < deadline, "the web process does not answer"
-            time.sleep(0.2)
+    with web_process(tmp_path_factory.mktemp("settings"), inference_port=own.server_port, models=["own-1"]) as address:
+        yield address
+    own.shutdown()
 
 
 @pytest.fixture
@@ -170,7 +124,7 @@ def test_an_endpoint_is_added_talked_to_beside_a_local_model_and_removed(page: P
     with reading() as session:
         assert not list_endpoints(session)
         assert [model.name for model in list_models(session)] == ["own-1"]
-    assert KEY.encode() not in (settings().home / "web.log").read_bytes()
+    assert KEY.encode() not in (settings().home / LOG_NAME).read_bytes()
     elsewhere.shutdown()
 
 
