@@ -39,7 +39,7 @@ from store.database import engine, reading, upgrade, writing
 from store.schema import Attempt, Dataset, DatasetVersion, Job, JobState, Metric, Worker
 from store.settings import settings
 from tests.servers import free_port, start_postgres, start_redis
-from webapp.views_jobs import job_charts, jobs_table
+from webapp.jobs.views import job_charts, jobs_table
 from workers.queue import wake
 
 TINY_JOB = {

@@ -23,9 +23,13 @@ from store import fleet, jobs, users, waiting
 from store.database import reading, writing
 from store.schema import JobState
 from store.settings import Settings
-from webapp import playground_routes, playground_sheets, theme, uploads, voting
+from webapp import theme
+from webapp.arena import voting
+from webapp.data import uploads
 from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
+from webapp.playground import routes as playground_routes
+from webapp.playground import sheets as playground_sheets
 from webapp.shared import Shared
 from webapp.shell import BarStatus, Page, bar, bar_status, document_head, own_styles
 

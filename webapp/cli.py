@@ -44,7 +44,7 @@ def web(options: argparse.Namespace) -> None:
     from store.database import upgrade
     from store.first_start import prepare_first_start
     from webapp.app import create_app
-    from webapp.upload_folders import remove_stale_uploads
+    from webapp.data.upload_folders import remove_stale_uploads
     from workers.queue import wake
     from workers.sweeper import start_sweeper
 

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from store.settings import Settings
 from store.users import new_token
-from webapp import voting
+from webapp.arena import voting
 from webapp.people import COOKIE
 from webapp.shell import MARK, document_head
 

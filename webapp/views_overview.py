@@ -12,8 +12,8 @@ from store.schema import Job, Worker
 from store.tour import VOTES_TO_WALK, Tour
 from webapp.charts import sparkline
 from webapp.formatting import counted, duration, number
+from webapp.jobs.views import fraction_done, job_link, progress_words, seconds_left
 from webapp.shell import chip, icon, link_button, progress_bar
-from webapp.views_jobs import fraction_done, job_link, progress_words, seconds_left
 from webapp.views_models import Rating, rating_words
 
 

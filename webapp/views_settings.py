@@ -9,8 +9,8 @@ from html import escape
 from store.schema import ApiKey, Endpoint, Model
 from webapp.commands import command_button
 from webapp.formatting import when
+from webapp.jobs.views import model_link
 from webapp.shell import chip, empty_state
-from webapp.views_jobs import model_link
 
 KeyState = str
 """none, set, or lost where it cannot be read any more."""

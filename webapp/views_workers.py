@@ -10,8 +10,8 @@ from typing import Any
 from store.schema import Job, Worker
 from webapp.commands import command_button
 from webapp.formatting import counted, duration, file_size, number
+from webapp.jobs.views import fraction_done, job_link, progress_words
 from webapp.shell import chip, progress_bar
-from webapp.views_jobs import fraction_done, job_link, progress_words
 
 Holders = Mapping[str, tuple[Job | None, str | None]]
 """What holds each slot that is not free: a job, or the inference server of that name."""

@@ -18,8 +18,8 @@ from store import conversations
 from store.database import engine_for, reading, upgrade, writing
 from store.schema import Model
 from store.settings import settings
-from webapp.answering import TurnInProgress, turn_in_progress
 from webapp.inference_client import ChatSettings, InferenceClient
+from webapp.playground.answering import TurnInProgress, turn_in_progress
 
 app = FastAPI()
 

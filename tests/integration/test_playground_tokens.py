@@ -11,7 +11,7 @@ import pytest
 from tests.integration.test_inference_server import start_server
 from tests.tiny_models import make_adapter, make_base
 from webapp.inference_client import ChatSettings, Delta, Done, InferenceClient
-from webapp.playground_tokens import NoTokens, render, score
+from webapp.playground.tokens import NoTokens, render, score
 
 QUESTION = [{"role": "user", "content": "What is 2 + 2?"}]
 

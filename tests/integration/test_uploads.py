@@ -21,7 +21,7 @@ SERVER = """
 import sys, uvicorn
 from fastapi import FastAPI
 from store import database
-from webapp.uploads import router
+from webapp.data.uploads import router
 database.upgrade()
 app = FastAPI()
 app.include_router(router)

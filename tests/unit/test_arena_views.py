@@ -7,9 +7,9 @@ import re
 from pipeline.ratings import Standing, Tally, fit_ratings
 from store.schema import Battle, Model, Vote
 from store.vote_pairs import VoteRows
-from webapp.views_arena import blind_view, change_view, failed_view, revealed_view, waiting_view
-from webapp.views_board import board_view, interval_bar, percent, points, verdict
-from webapp.views_vote_data import ModelToTrain, rows_view
+from webapp.arena.views import blind_view, change_view, failed_view, revealed_view, waiting_view
+from webapp.arena.views_board import board_view, interval_bar, percent, points, verdict
+from webapp.arena.views_vote_data import ModelToTrain, rows_view
 
 NAMES = {1: "sft-7", 2: "dpo-3"}
 

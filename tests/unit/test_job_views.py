@@ -8,7 +8,7 @@ from pipeline.recipes import Chart, Recipe
 from pipeline.spec import Spec
 from store.schema import Job, JobState, LogEntry
 from store.waiting import Prospect
-from webapp.views_jobs import job_charts, job_header, jobs_table, log_view, pager, seconds_left, summary_value
+from webapp.jobs.views import job_charts, job_header, jobs_table, log_view, pager, seconds_left, summary_value
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 RECIPE = Recipe(

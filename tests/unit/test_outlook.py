@@ -10,7 +10,7 @@ from pipeline.recipes import get_recipe
 from pipeline.spec import validate_spec
 from store.database import writing
 from store.schema import Dataset, DatasetVersion, Model
-from webapp.outlook import outlook_of, outlook_view
+from webapp.jobs.outlook import outlook_of, outlook_view
 
 
 def add_data(session: Session, kind: str, num_rows: int, size_bytes: int = 1000) -> int:

@@ -9,14 +9,14 @@ import pytest
 
 from pipeline.errors import HoneError
 from store.schema import Answer, Conversation, Model, Turn
-from webapp import exports
-from webapp.playground_settings import Example, Examples, read_examples, written_examples
-from webapp.playground_sheets import example_of
-from webapp.playground_tokens import Alternative, AnswerToken, PromptToken, RenderedPrompt, ScoredAnswer
-from webapp.views_playground import MAX_SHOWN_CHARACTERS, Place, answer_view, prompt_view, tools_view
-from webapp.views_scores import ScoreTable, score_table_view, times
-from webapp.views_sheets import differences_sheet, edit_sheet, keep_sheet
-from webapp.views_tokens import answer_tokens_view, percent, prompt_tokens_view, shade
+from webapp.playground import exports
+from webapp.playground.sampling_form import Example, Examples, read_examples, written_examples
+from webapp.playground.sheets import example_of
+from webapp.playground.tokens import Alternative, AnswerToken, PromptToken, RenderedPrompt, ScoredAnswer
+from webapp.playground.views import MAX_SHOWN_CHARACTERS, Place, answer_view, prompt_view, tools_view
+from webapp.playground.views_scores import ScoreTable, score_table_view, times
+from webapp.playground.views_sheets import differences_sheet, edit_sheet, keep_sheet
+from webapp.playground.views_tokens import answer_tokens_view, percent, prompt_tokens_view, shade
 from webapp.word_differences import word_differences
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>"

@@ -10,7 +10,7 @@ from pipeline.events import AnyEvent, LogLine, Metrics, Numbered
 from store import attempts
 from store.database import writing
 from store.schema import Attempt, Job, JobState, utc_now
-from webapp.shown_jobs import show_job
+from webapp.jobs.shown import show_job
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -17,7 +17,7 @@ from store.schema import Person, Vote
 from store.settings import Settings
 from store.voting_links import NoLink
 from tests.unit.test_drawing import add_model, add_prompts, prepare
-from webapp import voting
+from webapp.arena import voting
 from webapp.guards import Guards, Password
 
 NAMES = ("crimson-falcon", "teal-otter")

@@ -16,12 +16,12 @@ from store.database import reading, writing
 from store.drawing import Course
 from store.models import list_models
 from store.schema import Battle, Vote
-from webapp import battles, vote_reasons
+from webapp.arena import battles, vote_reasons
+from webapp.arena.views import blind_view, change_view, failed_view, revealed_view, waiting_view
+from webapp.arena.vote_reasons import VOTES, WhyRow
+from webapp.jobs.start_points import no_model_yet
 from webapp.people import current_person
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_value
-from webapp.start_points import no_model_yet
-from webapp.views_arena import blind_view, change_view, failed_view, revealed_view, waiting_view
-from webapp.vote_reasons import VOTES, WhyRow
 
 SKIP = ("skip", "Skip")
 

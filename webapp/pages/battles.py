@@ -11,11 +11,11 @@ from store import battle_list
 from store.battle_list import BattleFilter
 from store.database import reading
 from store.models import list_models
+from webapp.arena.views import OUTCOME_TAGS
+from webapp.arena.views_battles import votes_table
+from webapp.jobs.views import pager
 from webapp.people import current_person
 from webapp.shell import Page, empty_state, html, link_button, on_load, page_header, query_value
-from webapp.views_arena import OUTCOME_TAGS
-from webapp.views_battles import votes_table
-from webapp.views_jobs import pager
 
 ROWS_A_PAGE = 50
 _NAMES = ("model", "outcome", "person", "tag", "counted")

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from pipeline.agreement import agreement, agreement_by_person, consistency
 from store import comparisons, judgements, styled_votes, votes
 from store.database import reading
-from webapp import vote_training
+from webapp.arena import vote_training
+from webapp.arena.sums import SumsOfVotes
+from webapp.arena.views_agreement import AgreementFound, agreement_view
+from webapp.arena.views_board import board_view
+from webapp.arena.views_vote_data import comparisons_view
+from webapp.arena.vote_training import VoteTraining
 from webapp.shell import Page, empty_state, html, link_button, on_load, page_header
-from webapp.sums import SumsOfVotes
-from webapp.views_agreement import AgreementFound, agreement_view
-from webapp.views_board import board_view
-from webapp.views_vote_data import comparisons_view
-from webapp.vote_training import VoteTraining
 
 Updates = dict[Any, Any]
 

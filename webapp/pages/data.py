@@ -15,9 +15,7 @@ from pipeline.data.rows import RowFile
 from pipeline.errors import BadData, HoneError
 from store import datasets
 from store.database import reading
-from webapp.people import current_person
-from webapp.shell import Page, error_block, html, on_load, page_header, query_value
-from webapp.upload_folders import (
+from webapp.data.upload_folders import (
     ImportStatus,
     NoSuchUpload,
     Upload,
@@ -27,8 +25,8 @@ from webapp.upload_folders import (
     imports,
     inspect,
 )
-from webapp.uploads import keep_upload
-from webapp.views_data import (
+from webapp.data.uploads import keep_upload
+from webapp.data.views import (
     datasets_table,
     import_done,
     import_going,
@@ -38,6 +36,8 @@ from webapp.views_data import (
     review_header,
     unknown_columns,
 )
+from webapp.people import current_person
+from webapp.shell import Page, error_block, html, on_load, page_header, query_value
 
 LIVE_SECONDS = 0.5
 NUM_FIRST_ROWS = 3

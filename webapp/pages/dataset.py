@@ -11,9 +11,9 @@ from pipeline.errors import HoneError
 from store import datasets
 from store.database import reading, writing
 from store.schema import DatasetVersion
+from webapp.data.views import dataset_facts, rejected_table, rows_view, tune_button, uses_view
 from webapp.formatting import counted, number
 from webapp.shell import Page, error_block, html, link_button, on_load, page_header, query_id, query_value
-from webapp.views_data import dataset_facts, rejected_table, rows_view, tune_button, uses_view
 
 ROWS_A_PAGE = 10
 REJECTED_A_PAGE = 50

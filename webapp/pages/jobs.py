@@ -15,10 +15,10 @@ from store import jobs, steering, waiting
 from store.database import reading, writing
 from store.schema import ACTIVE_STATES, JobState
 from webapp.commands import command_box, read_command
+from webapp.jobs.views import jobs_table, pager, paused_notice
 from webapp.people import current_person
 from webapp.shared import Shared
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, on_tick, page_header, query_value
-from webapp.views_jobs import jobs_table, pager, paused_notice
 from workers import queue
 
 ROWS_A_PAGE = 50

@@ -11,9 +11,9 @@ from pipeline.errors import HoneError
 from store import jobs, models
 from store.database import reading, writing
 from store.schema import Endpoint, Model
+from webapp.arena.standings import read_ratings
 from webapp.forms import to_yaml
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, query_id
-from webapp.standings import read_ratings
 from webapp.views_models import ancestry, deleted_note, files_table, lineage, model_facts, model_header
 
 _GO_TO_MODELS = "(name) => { if (name) window.location.assign('/models'); }"

@@ -9,10 +9,10 @@ import gradio as gr
 from pipeline.errors import HoneError
 from store import models
 from store.database import reading, writing
+from webapp.arena.standings import read_ratings
 from webapp.formatting import counted
+from webapp.jobs.start_points import no_model_yet
 from webapp.shell import Page, error_block, html, on_load, page_header
-from webapp.standings import read_ratings
-from webapp.start_points import no_model_yet
 from webapp.views_models import family_tree
 
 _NONE = "No model yet. The first one comes from pre-training a small base, or is registered below."

@@ -10,8 +10,8 @@ import gradio as gr
 from store import fleet, jobs, tour, votes
 from store.database import reading
 from store.schema import JobState
+from webapp.arena.standings import read_ratings
 from webapp.shell import Page, html, on_load, page_header
-from webapp.standings import read_ratings
 from webapp.views_overview import (
     best_models_card,
     next_step_card,

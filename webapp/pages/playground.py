@@ -13,9 +13,11 @@ from pipeline.errors import HoneError
 from store import conversations
 from store.database import reading
 from store.schema import Conversation, Turn
-from webapp import playground_asking, talkers
-from webapp.answering import AnswerInProgress, TurnInProgress, turn_in_progress
-from webapp.playground_form import (
+from webapp import talkers
+from webapp.jobs.start_points import no_model_yet
+from webapp.playground import asking
+from webapp.playground.answering import AnswerInProgress, TurnInProgress, turn_in_progress
+from webapp.playground.form import (
     MAX_COLUMNS,
     Parts,
     buttons,
@@ -26,9 +28,10 @@ from webapp.playground_form import (
     noticed,
     waiting_columns,
 )
-from webapp.playground_presets import connect_side
-from webapp.playground_settings import PlaygroundSettings
-from webapp.playground_side import Updates, presets_shown, settings_shown
+from webapp.playground.presets import connect_side
+from webapp.playground.sampling_form import PlaygroundSettings
+from webapp.playground.side import Updates, presets_shown, settings_shown
+from webapp.playground.views import answer_view, history_view, place_of, prompt_view
 from webapp.shell import (
     Page,
     error_block,
@@ -38,8 +41,6 @@ from webapp.shell import (
     page_header,
     query_value,
 )
-from webapp.start_points import no_model_yet
-from webapp.views_playground import answer_view, history_view, place_of, prompt_view
 
 
 def build() -> None:
@@ -58,13 +59,13 @@ def _connect(parts: Parts) -> None:
         return await asyncio.to_thread(_opened, parts, request)
 
     def begun(request: gr.Request, prompt: str, *values: Any) -> Updates:
-        return playground_asking.begun(parts, prompt, values, request)
+        return asking.begun(parts, prompt, values, request)
 
     def begun_again(*values: Any) -> Updates:
-        return playground_asking.begun_again(parts, values)
+        return asking.begun_again(parts, values)
 
     def rewritten(act: str, *values: Any) -> Updates:
-        return playground_asking.rewritten(parts, act, values)
+        return asking.rewritten(parts, act, values)
 
     async def written(conversation_id: str) -> AsyncIterator[Updates]:
         async for updates in _written(parts, conversation_id):
@@ -96,7 +97,7 @@ def _connect(parts: Parts) -> None:
         column.stop.click(_stopper(number), inputs=[parts.conversation_id], **quick)
     gr.on(
         [field.change for field in parts.side.settings.fields],
-        playground_asking.settings_changed,
+        asking.settings_changed,
         inputs=[parts.conversation_id, *parts.side.settings.fields],
         **quick,
     )
@@ -162,7 +163,7 @@ async def _written(parts: Parts, conversation_id: str) -> AsyncIterator[Updates]
         yield updates
     with reading() as session:
         conversation = conversations.load_conversation(session, conversation_id)
-    yield buttons(parts, set()) | playground_asking.columns_shown(parts, conversation)
+    yield buttons(parts, set()) | asking.columns_shown(parts, conversation)
 
 
 def _live_view(turn: Turn, answer: AnswerInProgress) -> str:
@@ -198,10 +199,10 @@ def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str
     settings = PlaygroundSettings.model_validate(conversation.settings)
     updates = settings_shown(parts.side, settings, session) | notes(parts, settings.examples)
     updates |= empty_columns(parts, values, choices)
-    updates |= playground_asking.columns_shown(parts, conversation)
+    updates |= asking.columns_shown(parts, conversation)
     updates |= {
         parts.conversation_id: conversation.id,
-        parts.tools: playground_asking.tools_shown(session, conversation),
+        parts.tools: asking.tools_shown(session, conversation),
     }
     return updates | buttons(parts, running=waiting_columns(conversation))
 

@@ -17,12 +17,12 @@ from pipeline.recipes import get_recipe
 from pipeline.recipes.answer import AnswerSpec
 from store import datasets, jobs, models, prompt_sets, voting_links
 from store.database import reading, writing
+from webapp.arena.views_prompts import links_table, new_link_note, prepared_table
 from webapp.commands import command_box, read_command
 from webapp.formatting import counted
 from webapp.forms import Choices, FormField, draw, fields_of, values_of
 from webapp.people import current_person
 from webapp.shell import Page, error_block, html, link_button, on_load, page_header, query_id
-from webapp.views_prompts import links_table, new_link_note, prepared_table
 from workers import queue
 
 SHIPPED = ""

@@ -18,13 +18,13 @@ from pipeline.spec import REQUIRED, Fault, SpecFaults, validate_spec
 from store import jobs, models
 from store.database import reading, writing
 from store.schema import Job
-from webapp import chains
 from webapp.formatting import label_of
 from webapp.forms import Choices, FormField, draw, fields_of, first_values, from_yaml, to_yaml, values_of
-from webapp.outlook import outlook_of, outlook_view
+from webapp.jobs import chains
+from webapp.jobs.outlook import outlook_of, outlook_view
+from webapp.jobs.start_points import no_model_yet, read_choices
 from webapp.people import current_person
 from webapp.shell import Page, error_block, html, on_load, page_header, query_id, query_value
-from webapp.start_points import no_model_yet, read_choices
 from workers import queue
 
 FIRST_RECIPE = "sft"

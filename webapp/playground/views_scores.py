@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from webapp.playground_tokens import ScoredAnswer
+from webapp.playground.tokens import ScoredAnswer
 
 LARGEST_RATIO_NATS = 14.0
 """A million to one."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from store import conversations
 from store.schema import Conversation
-from webapp.playground_settings import PlaygroundSettings
+from webapp.playground.sampling_form import PlaygroundSettings
 
 
 def as_json_lines(conversation: Conversation) -> str:

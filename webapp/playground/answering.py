@@ -21,7 +21,7 @@ from webapp.inference_client import (
     StillLoading,
     client_for,
 )
-from webapp.playground_settings import PlaygroundSettings
+from webapp.playground.sampling_form import PlaygroundSettings
 
 ClientOf = Callable[[Model], tuple[InferenceClient, str]]
 """Who answers for a model, and the model's name there."""

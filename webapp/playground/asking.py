@@ -13,13 +13,13 @@ from pipeline.errors import HoneError
 from store import conversations, models
 from store.database import reading, writing
 from store.schema import Conversation
-from webapp.answering import require_idle
 from webapp.people import current_person
-from webapp.playground_form import Parts, buttons, column_content, notes, noticed, read_form, waiting_columns
-from webapp.playground_settings import PlaygroundSettings
-from webapp.playground_side import Updates, read_settings
+from webapp.playground.answering import require_idle
+from webapp.playground.form import Parts, buttons, column_content, notes, noticed, read_form, waiting_columns
+from webapp.playground.sampling_form import PlaygroundSettings
+from webapp.playground.side import Updates, read_settings
+from webapp.playground.views import history_view, tools_view
 from webapp.shell import error_block
-from webapp.views_playground import history_view, tools_view
 
 
 def begun(parts: Parts, prompt: str, values: Sequence[Any], request: gr.Request) -> Updates:

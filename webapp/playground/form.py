@@ -11,12 +11,12 @@ import gradio as gr
 from pipeline.errors import BadModel
 from store.schema import Conversation
 from webapp import talkers
-from webapp.answering import turn_in_progress
-from webapp.playground_routes import MAX_PROMPT_CHARACTERS
-from webapp.playground_settings import Examples, PlaygroundSettings
-from webapp.playground_side import SidePanel, Updates, draw_side, read_settings
+from webapp.playground.answering import turn_in_progress
+from webapp.playground.routes import MAX_PROMPT_CHARACTERS
+from webapp.playground.sampling_form import Examples, PlaygroundSettings
+from webapp.playground.side import SidePanel, Updates, draw_side, read_settings
+from webapp.playground.views import column_note, invitation, turn_view, unnamed_model
 from webapp.shell import html, link_button
-from webapp.views_playground import column_note, invitation, turn_view, unnamed_model
 
 MAX_COLUMNS = 6
 

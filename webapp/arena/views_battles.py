@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from store.schema import Vote
+from webapp.arena.views import OUTCOME_TAGS, STRENGTH_WORDS
 from webapp.formatting import when
 from webapp.shell import chip
-from webapp.views_arena import OUTCOME_TAGS, STRENGTH_WORDS
 
 EXCERPT_CHARACTERS = 160
 

@@ -14,15 +14,15 @@ from pipeline.errors import HoneError
 from store import added_rows, conversations, datasets
 from store.database import reading
 from store.schema import Answer, Conversation, Turn
-from webapp import views_sheets
-from webapp.answering import messages_to_send
+from webapp.data.uploads import ApiRoute
 from webapp.inference_client import own_server
 from webapp.people import person_of_cookies
-from webapp.playground_settings import MAX_EXAMPLES, Example, PlaygroundSettings
-from webapp.playground_tokens import NUM_ALTERNATIVES, NoTokens, render, score
-from webapp.uploads import ApiRoute
-from webapp.views_scores import ScoreTable, score_table_view
-from webapp.views_tokens import answer_tokens_view, prompt_tokens_view
+from webapp.playground import views_sheets
+from webapp.playground.answering import messages_to_send
+from webapp.playground.sampling_form import MAX_EXAMPLES, Example, PlaygroundSettings
+from webapp.playground.tokens import NUM_ALTERNATIVES, NoTokens, render, score
+from webapp.playground.views_scores import ScoreTable, score_table_view
+from webapp.playground.views_tokens import answer_tokens_view, prompt_tokens_view
 from webapp.word_differences import word_differences
 
 MAX_ANSWER_CHARACTERS = 200_000

@@ -18,8 +18,7 @@ from store import datasets
 from store.database import reading, writing
 from store.datasets import NoSuchDataset
 from store.schema import DatasetVersion
-from webapp.people import person_of_cookies
-from webapp.upload_folders import (
+from webapp.data.upload_folders import (
     ImportStatus,
     NoSuchUpload,
     Upload,
@@ -30,6 +29,7 @@ from webapp.upload_folders import (
     inspect,
     receive,
 )
+from webapp.people import person_of_cookies
 
 
 class ApiRoute(APIRoute):

@@ -12,9 +12,9 @@ from pipeline.data.formats import LAYOUTS, PART_HELP, Mapping
 from pipeline.data.importing import ImportReport, Inspection
 from store.datasets import Use
 from store.schema import DatasetVersion
+from webapp.data.upload_folders import ImportStatus
 from webapp.formatting import counted, duration, file_size, number, when
 from webapp.shell import chip, facts, link_button, progress_bar
-from webapp.upload_folders import ImportStatus
 
 MAX_SHOWN_CHARACTERS = 4_000
 """Longer texts are cut in the browser; the whole row is in the download."""

@@ -13,11 +13,11 @@ from store import conversations
 from store.database import reading, writing
 from store.models import get_model
 from store.schema import Conversation
-from webapp import exports
-from webapp.answering import require_idle
+from webapp.data.uploads import ApiRoute
 from webapp.people import person_of_cookies
-from webapp.uploads import ApiRoute
-from webapp.views_playground import history_view
+from webapp.playground import exports
+from webapp.playground.answering import require_idle
+from webapp.playground.views import history_view
 
 MAX_PROMPT_CHARACTERS = 200_000
 

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from store import datasets, presets
 from webapp.inference_client import ChatSettings
-from webapp.playground_settings import Examples, PlaygroundSettings, read_examples, written_examples
+from webapp.playground.sampling_form import Examples, PlaygroundSettings, read_examples, written_examples
+from webapp.playground.views_sheets import example_editor
 from webapp.shell import html
-from webapp.views_sheets import example_editor
 
 Updates = dict[Any, Any]
 

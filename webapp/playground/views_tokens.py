@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 from webapp.formatting import counted, number
-from webapp.playground_tokens import AnswerToken, RenderedPrompt, ScoredAnswer
+from webapp.playground.tokens import AnswerToken, RenderedPrompt, ScoredAnswer
 
 MAX_SHOWN_TOKENS = 4_000
 """More are cut in the middle: the beginning and the end of a prompt are what is looked for."""

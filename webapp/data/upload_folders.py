@@ -277,7 +277,7 @@ class Imports:
     def _launch(self, upload: Upload, mapping: Mapping | None) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "pipeline.data", str(upload.content), str(upload.folder / "import.part")]
         command += [f"--name={upload.name}", *([f"--mapping={mapping.model_dump_json()}"] if mapping else [])]
-        root = str(Path(__file__).resolve().parent.parent)
+        root = str(Path(__file__).resolve().parents[2])
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -15,10 +15,10 @@ from store import judgements, models, vote_pairs, votes
 from store.database import reading, writing
 from store.judgements import VoteFilter
 from store.vote_pairs import RowKind, VoteRows
+from webapp.arena.sums import SumsOfVotes
+from webapp.arena.views_vote_data import ModelToTrain, rows_view
 from webapp.people import current_person
 from webapp.shell import error_block, html
-from webapp.sums import SumsOfVotes
-from webapp.views_vote_data import ModelToTrain, rows_view
 
 Updates = dict[Any, Any]
 

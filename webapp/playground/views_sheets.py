@@ -8,7 +8,7 @@ from html import escape
 from store.datasets import Added
 from store.schema import Answer, Turn
 from webapp.formatting import counted
-from webapp.playground_settings import Example
+from webapp.playground.sampling_form import Example
 from webapp.shell import link_button
 from webapp.word_differences import Differences
 

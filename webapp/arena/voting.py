@@ -21,9 +21,9 @@ from store.database import reading, writing
 from store.schema import Battle, Person
 from store.users import new_token
 from store.voting_links import NoLink, TooManyVotes
-from webapp import battles
+from webapp.arena import battles
+from webapp.arena.views import answer_text, prompt_text
 from webapp.shell import MARK, document_head
-from webapp.views_arena import answer_text, prompt_text
 
 COOKIE = "hone_voter"
 ONE_YEAR_SECONDS = 365 * 86_400

@@ -11,9 +11,9 @@ from pipeline.errors import HoneError
 from store import presets
 from store.database import reading, writing
 from webapp.people import current_person
-from webapp.playground_form import MAX_COLUMNS, Parts, notes, noticed
-from webapp.playground_settings import Examples, PlaygroundSettings, read_examples
-from webapp.playground_side import Updates, examples_shown, presets_shown, read_settings, settings_shown
+from webapp.playground.form import MAX_COLUMNS, Parts, notes, noticed
+from webapp.playground.sampling_form import Examples, PlaygroundSettings, read_examples
+from webapp.playground.side import Updates, examples_shown, presets_shown, read_settings, settings_shown
 from webapp.shell import error_block
 
 

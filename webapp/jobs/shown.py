@@ -13,8 +13,8 @@ from store.curves import Curves, read_curves
 from store.database import reading
 from store.schema import Job
 from store.waiting import Prospect
+from webapp.jobs.views import ENDED, job_charts, log_view, samples_view
 from webapp.shared import Shared
-from webapp.views_jobs import ENDED, job_charts, log_view, samples_view
 
 MOST_JOBS = 32
 """Jobs that are kept, those looked at last: at most a few megabytes each."""

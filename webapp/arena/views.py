@@ -8,10 +8,10 @@ from html import escape
 from pipeline.errors import HoneError
 from pipeline.ratings import Difference
 from store.schema import Battle, Vote
+from webapp.arena.views_board import Names, points, verdict
 from webapp.formatting import counted
 from webapp.markdown import safe_html
 from webapp.shell import chip, error_block, progress_bar
-from webapp.views_board import Names, points, verdict
 
 OUTCOME_WORDS = {
     "a": "You preferred answer A.",

@@ -1,0 +1,1 @@
+"""Blind battles, votes and the board: what stands behind their pages."""

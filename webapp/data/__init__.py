@@ -1,0 +1,1 @@
+"""Uploads and datasets: what stands behind their pages."""

@@ -1,0 +1,1 @@
+"""Launching and following jobs: what stands behind their pages."""

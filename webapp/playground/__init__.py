@@ -1,0 +1,1 @@
+"""The playground: what stands behind its page."""
