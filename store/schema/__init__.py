@@ -1,0 +1,53 @@
+"""Schema: the tables, one class each. What may be done with their rows is in the module of each noun."""
+
+from store.schema.arena import Battle, PreparedAnswer, Vote, VotingLink
+from store.schema.base import Base, UtcDateTime, database_now, utc_now
+from store.schema.data import Dataset, DatasetVersion
+from store.schema.jobs import (
+    ACTIVE_STATES,
+    Attempt,
+    Job,
+    JobDataset,
+    JobState,
+    LogEntry,
+    Metric,
+    QueueState,
+    SampleText,
+    Slot,
+    Worker,
+)
+from store.schema.models import Endpoint, Model
+from store.schema.people import ApiKey, Person
+from store.schema.playground import Answer, Conversation, Preset, Turn
+
+__all__ = [
+    "ACTIVE_STATES",
+    "Answer",
+    "ApiKey",
+    "Attempt",
+    "Base",
+    "Battle",
+    "Conversation",
+    "Dataset",
+    "DatasetVersion",
+    "Endpoint",
+    "Job",
+    "JobDataset",
+    "JobState",
+    "LogEntry",
+    "Metric",
+    "Model",
+    "Person",
+    "PreparedAnswer",
+    "Preset",
+    "QueueState",
+    "SampleText",
+    "Slot",
+    "Turn",
+    "UtcDateTime",
+    "Vote",
+    "VotingLink",
+    "Worker",
+    "database_now",
+    "utc_now",
+]
