@@ -52,8 +52,14 @@ def add_row(
         with writing() as session:
             now = latest_version(session, name)
             if (now and now.id) == (before and before.id):
-                told = provenance | {"extends_version_id": before.id if before else None}
-                return datasets.add_version(session, folder, name=name, provenance=told, created_by_id=person_id)
+                return datasets.add_version(
+                    session,
+                    folder,
+                    name=name,
+                    provenance=provenance,
+                    parent_id=before.id if before else None,
+                    created_by_id=person_id,
+                )
         shutil.rmtree(folder)
     raise BadData(f"Others are adding to “{name}” all the time.", "Try again in a moment.")
 

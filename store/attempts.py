@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from pipeline.context import StopReason
 from pipeline.errors import HoneError
@@ -224,6 +224,20 @@ def lose(session: Session, job_id: int, epoch: int, error: HoneError) -> None:
         fail(session, job_id, epoch, error)
         return
     _end(session, job_id, epoch, JobState.QUEUED, outcome=error.kind, finished_at=None, num_failures=num_failures)
+
+
+def leftovers(session: Session, folders: Sequence[str], kept: InstrumentedAttribute[Any]) -> list[str]:
+    """Those of the folders `<job>-<epoch>` that no row names and none will: their attempts have ended without one.
+
+    Args:
+        kept: The column that names the folders to be kept.
+    """
+    named = set(session.scalars(select(kept).where(kept.in_(folders))))
+    places = [tuple(map(int, folder.split("-"))) for folder in folders if folder not in named]
+    ended = select(Attempt.job_id, Attempt.epoch).where(
+        tuple_(Attempt.job_id, Attempt.epoch).in_(places), Attempt.outcome.is_not(None)
+    )
+    return [f"{job_id}-{epoch}" for job_id, epoch in session.execute(ended)]
 
 
 def sweep(session: Session) -> int:

@@ -53,6 +53,7 @@ def add_version(
     *,
     name: str,
     provenance: dict[str, Any] | None = None,
+    parent_id: int | None = None,
     created_by_id: int | None = None,
 ) -> Added:
     """Keep the rows that an import wrote.
@@ -65,6 +66,7 @@ def add_version(
         folder: What `import_file` or `import_rows` wrote, on the same disk as the data folder.
         name: What people will call it.
         provenance: Where the rows came from; shown on the dataset's page.
+        parent_id: The version that they were made from, if they were made from one.
         created_by_id: The person who keeps them.
 
     Raises:
@@ -74,7 +76,8 @@ def add_version(
     name = checked_name(name)
     known = session.scalar(_live_versions().where(DatasetVersion.sha256 == report.sha256).limit(1))
     if known is not None:
-        shutil.rmtree(folder)
+        if folder != folder_of(known):
+            shutil.rmtree(folder)
         return Added(known, is_new=False)
     dataset = find_by_name(session, name)
     if dataset is None:
@@ -93,10 +96,11 @@ def add_version(
         size_bytes=report.size_bytes,
         source_name=report.name[:300],
         provenance=provenance or {},
+        parent_id=parent_id,
         created_by_id=created_by_id,
     )
     session.add(version)
-    _move_in(folder, folder_of(version))
+    move_in(folder)
     session.flush()
     return Added(version, is_new=True)
 
@@ -204,6 +208,23 @@ def delete_dataset(session: Session, dataset_id: int) -> None:
     event.listen(session, "after_commit", lambda _: _remove(folders), once=True)
 
 
+def move_in(folder: Path) -> Path:
+    """Put a whole import in its place, `datasets/<sha256>`; whoever was there before has the same bytes, and stays.
+
+    Raises:
+        BadData: if the folder holds no whole import.
+    """
+    home = settings().datasets_folder / read_report(folder).sha256
+    home.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.rename(home)
+    except OSError:
+        if not (home / "report.json").is_file():
+            raise
+        shutil.rmtree(folder)
+    return home
+
+
 def read_report(folder: Path) -> ImportReport:
     """What an import said of itself.
 
@@ -240,17 +261,6 @@ def _live_versions() -> Any:
         .where(Dataset.deleted_at.is_(None))
         .options(joinedload(DatasetVersion.dataset))
     )
-
-
-def _move_in(folder: Path, home: Path) -> None:
-    """Put an import in its place; whoever was there before has the same bytes, and stays."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        folder.rename(home)
-    except OSError:
-        if not (home / "report.json").is_file():
-            raise
-        shutil.rmtree(folder)
 
 
 def _remove(folders: list[Path]) -> None:

@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from pipeline.errors import BadModel
 from pipeline.model_folder import ModelManifest, base_of, read_manifest
-from store.schema import ACTIVE_STATES, Attempt, DatasetVersion, Job, Model, utc_now
+from store.schema import ACTIVE_STATES, DatasetVersion, Job, Model, utc_now
 from store.settings import settings
 
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -88,17 +88,6 @@ def require_weights(model: Model) -> None:
             f"{model.name} is answered by an endpoint, so its weights are not here.",
             "Chat with it or compare it; to train, quantize or export, choose a model whose weights Hone has.",
         )
-
-
-def leftovers(session: Session, folders: Sequence[str]) -> list[str]:
-    """Those of the folders `<job>-<epoch>` in which no model is and will be: their attempts have ended without one."""
-    named = set(session.scalars(select(Model.folder).where(Model.folder.in_(folders))))
-    unnamed = [folder for folder in folders if folder not in named]
-    places = [tuple(map(int, folder.split("-"))) for folder in unnamed]
-    ended = select(Attempt.job_id, Attempt.epoch).where(
-        tuple_(Attempt.job_id, Attempt.epoch).in_(places), Attempt.outcome.is_not(None)
-    )
-    return [f"{job_id}-{epoch}" for job_id, epoch in session.execute(ended)]
 
 
 def add_made_model(session: Session, job: Job, folder: str, manifest: ModelManifest) -> Model:

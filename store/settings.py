@@ -76,6 +76,10 @@ class Settings(BaseModel):
         return self.home / "models"
 
     @property
+    def reports_folder(self) -> Path:
+        return self.home / "reports"
+
+    @property
     def jobs_folder(self) -> Path:
         return self.home / "jobs"
 

@@ -19,15 +19,13 @@ from pydantic import ValidationError
 from pipeline.context import StopReason
 from pipeline.errors import DiskFull, HoneError, as_hone_error
 from pipeline.events import Event, Failed, Finished, LogLine, Numbered, parse_line
-from pipeline.model_folder import ModelManifest, read_manifest
-from pipeline.recipes import get_recipe
-from pipeline.recipes.answer import ANSWERS_FILE
-from store import attempts, jobs, prompt_sets
+from store import attempts, jobs
 from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import AWAY, reading, writing
 from store.settings import settings
 from workers.children import Child, NotStarted
 from workers.devices import Device, environment_of
+from workers.results import publish
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +63,6 @@ class _Attempt:
         self.claim = claim
         self.devices = devices
         self.shutting_down = shutting_down
-        self.recipe = get_recipe(claim.recipe)
         job_folder = settings().jobs_folder / str(claim.job_id)
         self.folder = job_folder / str(claim.epoch)
         self.checkpoints = job_folder / "checkpoints"
@@ -150,37 +147,8 @@ class _Attempt:
                 self._record_death(exit_code)
 
     def _publish(self, summary: dict[str, object]) -> None:
-        """Register what the recipe has made, by one function a kind of result."""
-        publish = {"model": self._publish_model, "answers": self._publish_answers, "report": self._publish_report}
-        publish[self.recipe.produces](summary)
-
-    def _publish_report(self, summary: dict[str, object]) -> None:
-        self._in_time(lambda: _write(attempts.succeed, self.claim.job_id, self.claim.epoch, summary=summary))
-
-    def _publish_answers(self, summary: dict[str, object]) -> None:
-        """The answers go into the record in the transaction that ends the job; the job's folder needs them no more."""
-        file = self.out / ANSWERS_FILE
-        self._in_time(lambda: _write(prompt_sets.register_answers, self.claim.job_id, self.claim.epoch, file, summary))
+        publish(self.claim, self.out, summary, self._in_time)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-
-    def _publish_model(self, summary: dict[str, object]) -> None:
-        place = self.claim.job_id, self.claim.epoch
-        manifest = read_manifest(self.out)
-        if manifest is None:
-            error = HoneError("The job ended without a whole model.", "Look at the log, then retry.")
-            self._in_time(lambda: _write(attempts.fail, *place, error))
-            return
-        folder = settings().models_folder / f"{self.claim.job_id}-{self.claim.epoch}"
-        shutil.rmtree(folder, ignore_errors=True)
-        self.out.rename(folder)
-        # Where the record refuses it, the sweeper takes the folder away: only the record knows whether an earlier try,
-        # whose answer was lost, has registered it.
-        self._in_time(lambda: self._register(summary, folder, manifest))
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-
-    def _register(self, summary: dict[str, object], folder: Path, manifest: ModelManifest) -> None:
-        place = self.claim.job_id, self.claim.epoch
-        _write(attempts.succeed, *place, summary=summary, model_folder=folder.name, manifest=manifest)
 
     def _record_stop(self) -> None:
         place = self.claim.job_id, self.claim.epoch

@@ -18,6 +18,9 @@ from pipeline.spec import Spec
 NAMES = ("pretrain", "sft", "dpo", "quantize", "answer")
 """Every recipe, in the order in which people meet them."""
 
+Result = Literal["model", "answers", "report", "rows"]
+"""A model folder; prepared answers; files about a dataset; or rows, as `pipeline.data.importing.import_rows` writes."""
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -40,7 +43,7 @@ class Recipe:
         verb: What its launch button says, such as "Start fine-tune".
         spec: The class of its settings.
         run: Does the whole job; returns closing figures for the job page (JSON values only).
-        produces: What stands in `context.out` when it ends: a model folder, prepared answers, or nothing to be kept.
+        produces: What stands in `context.out` when it ends (see `Result`).
         charts: The curves that matter for it, the most telling first.
     """
 
@@ -50,7 +53,7 @@ class Recipe:
     verb: str
     spec: type[Spec]
     run: Callable[[Any, Context], dict[str, Any]]
-    produces: Literal["model", "answers", "report"] = "model"
+    produces: Result = "model"
     charts: tuple[Chart, ...] = field(default=())
 
 

@@ -2,7 +2,7 @@
 
 from store.schema.arena import Battle, PreparedAnswer, Vote, VotingLink
 from store.schema.base import Base, UtcDateTime, database_now, utc_now
-from store.schema.data import Dataset, DatasetVersion
+from store.schema.data import ColumnMapping, DataReport, Dataset, DatasetVersion, RowReview
 from store.schema.jobs import (
     ACTIVE_STATES,
     Attempt,
@@ -27,7 +27,9 @@ __all__ = [
     "Attempt",
     "Base",
     "Battle",
+    "ColumnMapping",
     "Conversation",
+    "DataReport",
     "Dataset",
     "DatasetVersion",
     "Endpoint",
@@ -41,6 +43,7 @@ __all__ = [
     "PreparedAnswer",
     "Preset",
     "QueueState",
+    "RowReview",
     "SampleText",
     "Slot",
     "Turn",

@@ -33,8 +33,8 @@ def test_a_row_makes_a_dataset_and_the_next_one_its_next_version() -> None:
     second = add(row("Is it not?"), conversation="c2").version
     assert (first.number, second.number, second.dataset_id) == (1, 2, first.dataset_id)
     assert rows_of("kept") == [row("Is it so?"), row("Is it not?")]
-    assert first.provenance == {"conversation": "c1", "extends_version_id": None}
-    assert second.provenance == {"conversation": "c2", "extends_version_id": first.id}
+    assert (first.provenance, first.parent_id) == ({"conversation": "c1"}, None)
+    assert (second.provenance, second.parent_id) == ({"conversation": "c2"}, first.id)
 
 
 @pytest.mark.usefixtures("home")
