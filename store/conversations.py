@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +27,6 @@ def create_conversation(
 ) -> Conversation:
     """Begin a conversation with its first prompt, from whose first line it takes its title."""
     conversation = Conversation(
-        id=secrets.token_urlsafe(9),
         title=title_of(prompt),
         model_ids=list(model_ids),
         settings=settings,
@@ -143,7 +141,6 @@ def branch(
     if not 0 <= num_turns <= len(origin.turns):
         raise NoConversation(f"This conversation has {len(origin.turns)} prompts.", "Load the page again.")
     copy = Conversation(
-        id=secrets.token_urlsafe(9),
         title=title or origin.title,
         model_ids=list(origin.model_ids),
         settings=dict(origin.settings),

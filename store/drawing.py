@@ -115,7 +115,6 @@ def _on_prompt_set(session: Session, person_id: int, course: Course, version_id:
     drawn = prompt_sets.draw(session, person_id, version_id, chance, pair_weights=weights)
     side_a, side_b = drawn.answers
     battle = Battle(
-        id=secrets.token_urlsafe(12),
         person_id=person_id,
         messages=drawn.messages,
         model_a_id=side_a.model_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,7 +94,6 @@ def _repeat(
     is_swapped = is_own or chance.random() < 0.5
     kind = "one's own again, swapped" if is_own else "another's again"
     battle = Battle(
-        id=secrets.token_urlsafe(12),
         person_id=person_id,
         messages=root.messages,
         tags=root.tags,

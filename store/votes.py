@@ -77,7 +77,6 @@ def create_battle(
     model_a_id, model_b_id = chance.sample(pair, k=2)
     seeds = {"seed_a": chance.randrange(2**31), "seed_b": chance.randrange(2**31)}
     battle = Battle(
-        id=secrets.token_urlsafe(12),
         person_id=person_id,
         messages=[{"role": "user", "content": prompt.strip()}],
         model_a_id=model_a_id,

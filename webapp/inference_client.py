@@ -218,11 +218,12 @@ class InferenceClient:
         )
 
     def _not_openai(self, kind: str) -> ChatError:
-        what = "a web page" if "html" in kind else f"something else ({kind[:60] or 'of no kind'})"
+        is_page = "html" in kind
+        what = "a web page" if is_page else f"something else ({kind[:60] or 'of no kind'})"
         return ChatError(
             f"{self._called} answers, but not as OpenAI's protocol has it: it sent {what}.",
             "Check the address: it usually ends in /v1.",
-            "not_openai",
+            "web_page" if is_page else "not_openai",
         )
 
     def _refusal(self, status: int, text: str) -> ChatError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
     from store.schema.models import Model
 
 
+def _new_id() -> str:
+    """An address that nobody can guess."""
+    return secrets.token_urlsafe(12)
+
+
 class Battle(Base):
     """Two models' answers to one prompt, shown without their names."""
 
     __tablename__ = "battles"
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=_new_id)
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
     messages: Mapped[list[Any]]
     """The conversation both models answer; its last message is the prompt."""

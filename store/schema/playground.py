@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
     from store.schema.models import Model
 
 
+def _new_id() -> str:
+    """An address that nobody can guess."""
+    return secrets.token_urlsafe(9)
+
+
 class Conversation(Base):
     """A playground conversation: one list of turns, answered by the models of its columns."""
 
     __tablename__ = "conversations"
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=_new_id)
     title: Mapped[str] = mapped_column(String(200))
     model_ids: Mapped[list[Any]] = mapped_column(default=list)
     """Model ids, one a column."""

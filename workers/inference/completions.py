@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pipeline.generation.requests import Finished, GenerationRequest, Piece, Stats, TokenLogprob
+from pipeline.generation.requests import Finished, GenerationRequest, Piece, SamplingSettings, Stats, TokenLogprob
 from workers.inference import wire
 
 DEFAULT_MAX_TOKENS = 16
@@ -19,22 +19,10 @@ DEFAULT_MAX_TOKENS = 16
 MAX_ANSWERS = 64
 
 
-class CompletionRequest(BaseModel):
-    """The body of `POST /v1/completions`; fields not named here are read only to refuse what is not done."""
+class CompletionRequest(wire.AnswerRequest):
+    """The body of `POST /v1/completions`."""
 
-    model_config = ConfigDict(extra="allow")
-
-    model: str
     prompt: str | list[int] | list[str] | list[list[int]]
-    stream: bool = False
-    stream_options: wire.StreamOptions | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    max_tokens: int | None = None
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    n: int = Field(default=1, ge=1, le=16)
     best_of: int | None = None
     logprobs: int | None = Field(default=None, ge=0, le=20)
     echo: bool = False
@@ -46,17 +34,13 @@ class CompletionRequest(BaseModel):
             return [self.prompt]  # type: ignore[list-item]  # one text, or the tokens of one
         return list(self.prompt)  # type: ignore[arg-type]
 
-    @property
-    def includes_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
-
     def generation_requests(self, location: str) -> list[GenerationRequest]:
         """`n` requests to the engine for each prompt, in the order of the prompts.
 
         Raises:
             BadRequest: if a setting is out of its bounds, or is one that the engine does not have.
         """
-        wire.refuse_unsupported(self.model_extra)
+        self.refuse_unsupported()
         if self.suffix or (self.best_of or self.n) != self.n:
             raise wire.BadRequest("suffix, and best_of beyond n, are not supported here.", "Leave them out.")
         if self.echo and self.logprobs is not None:
@@ -74,14 +58,10 @@ class CompletionRequest(BaseModel):
             for number in range(self.n)
         ]
 
-    def _settings(self, number: int) -> Any:
-        return wire.sampling_settings(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
+    def _settings(self, number: int) -> SamplingSettings:
+        return self.sampling(
+            number,
             max_tokens=DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens,
-            stop=self.stop,
-            seed=None if self.seed is None else self.seed + number,
             num_alternatives=self.logprobs,
         )
 

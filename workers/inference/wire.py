@@ -62,39 +62,72 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
-    """The body of `POST /v1/chat/completions`; fields not named here are read only to refuse what is not done."""
+class AnswerRequest(BaseModel):
+    """What both protocols ask for alike; fields not named here are read only to refuse what is not done."""
 
     model_config = ConfigDict(extra="allow")
 
     model: str
-    messages: list[ChatMessage] = Field(min_length=1)
     stream: bool = False
     stream_options: StreamOptions | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     max_tokens: int | None = None
-    max_completion_tokens: int | None = None
     stop: str | list[str] | None = None
     seed: int | None = None
     n: int = Field(default=1, ge=1, le=16)
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    tools: list[dict[str, Any]] | None = None
-    continue_final_message: bool = False
 
     @property
     def includes_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 
+    def sampling(self, number: int, *, max_tokens: int | None, num_alternatives: int | None) -> SamplingSettings:
+        """The engine's settings for one of the `n` answers; the seeds of several follow one another.
+
+        None is what the protocol or the engine takes by default.
+
+        Raises:
+            BadRequest: if one is out of its bounds.
+        """
+        given = {
+            "temperature": 1.0 if self.temperature is None else self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "max_tokens": max_tokens,
+            "stop": (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
+            "seed": None if self.seed is None else self.seed + number,
+            "num_alternatives": num_alternatives,
+        }
+        try:
+            return SamplingSettings.model_validate({name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            raise BadRequest(describe_faults(error.errors()), "Mend the settings and send again.") from error
+
+    def refuse_unsupported(self) -> None:
+        """Raises BadRequest if it asks for what the engine does not do."""
+        asked_for = [name for name in UNSUPPORTED if (self.model_extra or {}).get(name)]
+        if asked_for:
+            raise BadRequest(f"{', '.join(asked_for)} is not supported here.", "Leave it out.")
+
+
+class ChatRequest(AnswerRequest):
+    """The body of `POST /v1/chat/completions`."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    tools: list[dict[str, Any]] | None = None
+    continue_final_message: bool = False
+
     def generation_requests(self, location: str) -> list[GenerationRequest]:
-        """One request to the engine for each of the `n` answers; the seeds of several follow one another.
+        """One request to the engine for each of the `n` answers.
 
         Raises:
             BadRequest: if a setting is out of its bounds, or is one that the engine does not have.
         """
-        refuse_unsupported(self.model_extra)
+        self.refuse_unsupported()
         messages = [message.as_template_message() for message in self.messages]
         return [
             GenerationRequest(
@@ -108,36 +141,11 @@ class ChatRequest(BaseModel):
         ]
 
     def _settings(self, number: int) -> SamplingSettings:
-        return sampling_settings(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
+        return self.sampling(
+            number,
             max_tokens=self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens,
-            stop=self.stop,
-            seed=None if self.seed is None else self.seed + number,
             num_alternatives=(self.top_logprobs or 0) if self.logprobs else None,
         )
-
-
-def refuse_unsupported(extra: dict[str, Any] | None) -> None:
-    """Raises BadRequest if a request asks for what the engine does not do."""
-    asked_for = [name for name in UNSUPPORTED if (extra or {}).get(name)]
-    if asked_for:
-        raise BadRequest(f"{', '.join(asked_for)} is not supported here.", "Leave it out.")
-
-
-def sampling_settings(*, temperature: float | None, stop: str | list[str] | None, **given: Any) -> SamplingSettings:
-    """The engine's settings from OpenAI's; None is what the protocol or the engine takes by default.
-
-    Raises:
-        BadRequest: if one is out of its bounds.
-    """
-    given["temperature"] = 1.0 if temperature is None else temperature
-    given["stop"] = (stop,) if isinstance(stop, str) else tuple(stop or ())
-    try:
-        return SamplingSettings.model_validate({name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        raise BadRequest(describe_faults(error.errors()), "Mend the settings and send again.") from error
 
 
 def describe_faults(faults: Sequence[Any]) -> str:
