@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,13 +21,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file of the newest schema, to be copied: migrating one for each test takes a minute of them all."""
+    folder = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch, own_settings(patch, folder):
+        database.upgrade()
+    return folder / "hone.db"
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Iterator[Path]:
     """A data folder of the test's own, with an empty database in it."""
-    monkeypatch.setenv("HONE_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "home"
+    folder.mkdir()
+    shutil.copy(empty_database, folder)
+    with own_settings(monkeypatch, folder):
+        yield folder
+
+
+@contextmanager
+def own_settings(patch: pytest.MonkeyPatch, home: Path) -> Iterator[None]:
+    """This process's data folder for a while."""
+    patch.setenv("HONE_HOME", str(home))
     settings.cache_clear()
-    database.upgrade()
-    yield tmp_path / "home"
+    yield
     database.engine().dispose()
     database.engine_for.cache_clear()
     settings.cache_clear()
