@@ -259,6 +259,18 @@ def test_every_answer_is_scored_under_every_model_and_two_are_compared(page: Pag
     page.get_by_role("button", name="Differences").click()
     expect(sheet.locator(".h-differences del")).to_have_text("1")
     expect(sheet.locator(".h-differences ins")).to_have_text("2")
+    page.keyboard.press("Escape")
+
+    page.get_by_label("live", exact=True).check()
+    live = page.locator(".h-pg-live")
+    expect(live.locator("tbody tr").nth(1)).to_contain_text("margin +23.20")
+    send(page, "And again")
+    expect(answers(page, 1).last).to_contain_text("after 3 messages")
+    expect(live).to_contain_text("model-2 finds answer 2")
+    page.reload()
+    expect(live.locator("tbody tr")).to_have_count(2)
+    page.get_by_label("live", exact=True).uncheck()
+    expect(live).to_be_hidden()
 
 
 def test_examples_are_sent_as_turns_in_growing_numbers(page: Page, server: ModelServer) -> None:

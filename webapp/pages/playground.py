@@ -208,5 +208,9 @@ def _shown(parts: Parts, conversation: Conversation, choices: Sequence[tuple[str
 
 
 PAGE = Page(
-    title="Playground", path="/playground", build=build, in_nav=True, assets=("playground.css", "playground.js")
+    title="Playground",
+    path="/playground",
+    build=build,
+    in_nav=True,
+    assets=("playground.css", "playground.js", "playground_live.js"),
 )

@@ -151,8 +151,16 @@ def tools_view(conversation: Conversation, branches: Sequence[Conversation], ori
         f'<a href="{address}.{ending}" download>{words}</a>'
         for ending, words in (("jsonl", "JSONL"), ("md", "Markdown"))
     )
-    acts = f'<div class="h-pg-acts">{compare}{_act("scores", "Scores")}{exports}</div>'
-    return f'<div class="h-pg-tools">{_descent(branches, origin)}{acts}</div>'
+    acts = f'<div class="h-pg-acts">{compare}{_act("scores", "Scores")}{_LIVE_BOX}{exports}</div>'
+    live = '<div class="h-card h-stack h-pg-live" aria-live="polite" hidden></div>'
+    return f'<div class="h-pg-tools">{_descent(branches, origin)}{acts}</div>{live}'
+
+
+_LIVE_BOX = (
+    '<label title="Score every answer under every model as soon as it is written">'
+    '<input type="checkbox" id="h-pg-live"> live</label>'
+)
+"""`playground_live.js` keeps it ticked, and fills the panel under it."""
 
 
 def _descent(branches: Sequence[Conversation], origin: Conversation | None) -> str:
