@@ -254,14 +254,14 @@ def test_every_answer_is_scored_under_every_model_and_two_are_compared(page: Pag
     expect(sheet.locator("tbody tr")).to_have_count(2)
     # 8 tokens each: the own answer costs 0.4 nats, the other's 12.
     expect(sheet.locator("tbody tr").nth(1)).to_contain_text("margin +23.20")
-    expect(sheet).to_contain_text("model-2 finds answer 2 109,098 times as likely as answer 1")
+    expect(sheet).to_contain_text("model-2 finds answer 2 likelier than answer 1, by a factor of 109,098")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Differences").click()
     expect(sheet.locator(".h-differences del")).to_have_text("1")
     expect(sheet.locator(".h-differences ins")).to_have_text("2")
     page.keyboard.press("Escape")
 
-    page.get_by_label("live", exact=True).check()
+    page.get_by_role("button", name="Score live").click()
     live = page.locator(".h-pg-live")
     expect(live.locator("tbody tr").nth(1)).to_contain_text("margin +23.20")
     send(page, "And again")
@@ -269,7 +269,7 @@ def test_every_answer_is_scored_under_every_model_and_two_are_compared(page: Pag
     expect(live).to_contain_text("model-2 finds answer 2")
     page.reload()
     expect(live.locator("tbody tr")).to_have_count(2)
-    page.get_by_label("live", exact=True).uncheck()
+    page.get_by_role("button", name="Score live").click()
     expect(live).to_be_hidden()
 
 

@@ -14,7 +14,7 @@ from webapp.playground.sampling_form import Example, Examples, read_examples, wr
 from webapp.playground.sheets import example_of
 from webapp.playground.tokens import Alternative, AnswerToken, PromptToken, RenderedPrompt, ScoredAnswer
 from webapp.playground.views import MAX_SHOWN_CHARACTERS, Place, answer_view, prompt_view, tools_view
-from webapp.playground.views_scores import ScoreTable, score_table_view, times
+from webapp.playground.views_scores import ScoreTable, factor, score_table_view
 from webapp.playground.views_sheets import differences_sheet, edit_sheet, keep_sheet
 from webapp.playground.views_tokens import answer_tokens_view, percent, prompt_tokens_view, shade
 from webapp.word_differences import word_differences
@@ -105,9 +105,9 @@ def test_the_margin_is_what_dpo_trains_without_beta() -> None:
     assert table.margin(1, 1) == 7  # (−9 − −14) − (−12 − −10)
     view = score_table_view(table)
     assert "margin +7.00" in view
-    assert "<b>dpo</b> finds answer 2 148 times as likely as answer 1" in view
+    assert "<b>dpo</b> finds answer 2 likelier than answer 1, by a factor of 148" in view
     assert "it leans 7.00 nats further to answer 2 over answer 1" in view
-    assert times(400) == "likelier by 400 nats than"
+    assert factor(400) == "400 nats"
 
 
 def test_examples_survive_being_written_and_read_and_each_column_is_shown_its_number() -> None:

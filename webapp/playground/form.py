@@ -15,7 +15,7 @@ from webapp.playground.answering import turn_in_progress
 from webapp.playground.routes import MAX_PROMPT_CHARACTERS
 from webapp.playground.sampling_form import Examples, PlaygroundSettings
 from webapp.playground.side import SidePanel, Updates, draw_side, read_settings
-from webapp.playground.views import column_note, invitation, turn_view, unnamed_model
+from webapp.playground.views import LIVE_PANEL, column_note, invitation, turn_view, unnamed_model
 from webapp.shell import html, link_button
 
 MAX_COLUMNS = 6
@@ -81,6 +81,7 @@ def draw() -> Parts:
             tools = html(elem_classes="h-pg-whole")
             with gr.Row(elem_classes="h-pg-columns"):
                 columns = [_draw_column(number) for number in range(MAX_COLUMNS)]
+            html(LIVE_PANEL)
             with gr.Row(elem_classes="h-pg-composer"):
                 prompt = gr.Textbox(
                     placeholder="Ask something. Enter sends, Shift+Enter starts a new line.",

@@ -151,16 +151,16 @@ def tools_view(conversation: Conversation, branches: Sequence[Conversation], ori
         f'<a href="{address}.{ending}" download>{words}</a>'
         for ending, words in (("jsonl", "JSONL"), ("md", "Markdown"))
     )
-    acts = f'<div class="h-pg-acts">{compare}{_act("scores", "Scores")}{_LIVE_BOX}{exports}</div>'
-    live = '<div class="h-card h-stack h-pg-live" aria-live="polite" hidden></div>'
-    return f'<div class="h-pg-tools">{_descent(branches, origin)}{acts}</div>{live}'
+    acts = f'<div class="h-pg-acts">{compare}{_act("scores", "Scores")}{_LIVE}{exports}</div>'
+    return f'<div class="h-pg-tools">{_descent(branches, origin)}{acts}</div>'
 
 
-_LIVE_BOX = (
-    '<label title="Score every answer under every model as soon as it is written">'
-    '<input type="checkbox" id="h-pg-live"> live</label>'
+_LIVE = (
+    '<button type="button" id="h-pg-score-live" aria-pressed="false"'
+    ' title="Score every answer under every model as soon as it is written">Score live</button>'
 )
-"""`playground_live.js` keeps it ticked, and fills the panel under it."""
+LIVE_PANEL = '<div class="h-card h-stack h-pg-live" aria-live="polite" hidden></div>'
+"""Where `playground_live.js` shows the scores while that button is pressed."""
 
 
 def _descent(branches: Sequence[Conversation], origin: Conversation | None) -> str:

@@ -89,7 +89,7 @@ def _preference_in_words(table: ScoreTable, row: int, column: int) -> str:
     nats = table.preference(row, column)
     likelier, other = (row + 1, 1) if nats >= 0 else (1, row + 1)
     model = f"<b>{escape(table.models[column])}</b>"
-    said = f"{model} finds answer {likelier} {times(nats)} answer {other}"
+    said = f"{model} finds answer {likelier} likelier than answer {other}, by {factor(nats)}"
     if not column:
         return f"{said}."
     margin = table.margin(row, column)
@@ -100,17 +100,17 @@ def _preference_in_words(table: ScoreTable, row: int, column: int) -> str:
     )
 
 
-def times(nats: float) -> str:
+def factor(nats: float) -> str:
     """A ratio of probabilities from the difference of their logarithms; one beyond all imagination stays in nats.
 
-    >>> times(0.6), times(-3.2), times(310)
-    ('1.8 times as likely as', '25 times as likely as', 'likelier by 310 nats than')
+    >>> factor(0.6), factor(-3.2), factor(310)
+    ('a factor of 1.8', 'a factor of 25', '310 nats')
     """
     size = abs(nats)
     if size > LARGEST_RATIO_NATS:
-        return f"likelier by {size:.0f} nats than"
+        return f"{size:.0f} nats"
     ratio = math.exp(size)
-    return f"{ratio:.1f} times as likely as" if ratio < 10 else f"{ratio:,.0f} times as likely as"
+    return f"a factor of {ratio:.1f}" if ratio < 10 else f"a factor of {ratio:,.0f}"
 
 
 def signed(value: float) -> str:

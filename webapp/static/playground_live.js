@@ -1,4 +1,4 @@
-// Scores that follow the conversation: while the box is ticked, every finished turn is scored under all models.
+// Scores that follow the conversation: while the button is pressed, every finished turn is scored under all models.
 window.honeLiveScores ??= (() => {
   const KEY = "hone-live-scores";
   const isWanted = () => localStorage.getItem(KEY) === "yes";
@@ -13,9 +13,9 @@ window.honeLiveScores ??= (() => {
 
   const show = async () => {
     const panel = document.querySelector(".h-pg-live");
-    const box = document.getElementById("h-pg-live");
-    if (!panel || !box) return;
-    box.checked = isWanted();
+    const button = document.getElementById("h-pg-score-live");
+    if (!panel || !button) return;
+    button.setAttribute("aria-pressed", String(isWanted()));
     panel.hidden = !isWanted();
     const number = turn();
     if (!isWanted() || number === null) return;
@@ -47,9 +47,9 @@ window.honeLiveScores ??= (() => {
     clearTimeout(waiting);
     waiting = setTimeout(show, 250);
   };
-  document.addEventListener("change", (event) => {
-    if (event.target.id !== "h-pg-live") return;
-    localStorage.setItem(KEY, event.target.checked ? "yes" : "no");
+  document.addEventListener("click", (event) => {
+    if (event.target.id !== "h-pg-score-live") return;
+    localStorage.setItem(KEY, isWanted() ? "no" : "yes");
     scored = "";
     show();
   });
