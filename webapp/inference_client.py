@@ -53,7 +53,9 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class StillLoading:
-    """The server is reading the model's weights."""
+    """The server is reading the model's weights; `share` of them, 0 to 1, is there."""
+
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -331,7 +333,7 @@ class _Reading:
         self.usage = chunk.get("usage") or self.usage
         ours = chunk.get("hone") or {}
         self.stats = ours.get("stats") or self.stats
-        events: list[ChatEvent] = [StillLoading()] if ours.get("state") == "loading" else []
+        events: list[ChatEvent] = [StillLoading(ours.get("share", 0.0))] if ours.get("state") == "loading" else []
         for choice in chunk.get("choices") or []:
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
             if text := (choice.get("delta") or {}).get("content"):

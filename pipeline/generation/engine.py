@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +26,7 @@ from pipeline.generation.scoring import Scoring
 from pipeline.generation.templates import TemplateRenderer
 from pipeline.generation.tokenizer import ChatTokenizer, Tokenizers
 from pipeline.generation.weights import Weights, load_weights
+from pipeline.load_progress import told_while_loading
 from pipeline.loading import ResolvedModel, resolve_model
 
 if TYPE_CHECKING:
@@ -220,7 +221,8 @@ class Engine:
             try:
                 self._may_load()
                 if self._residents.make_room_for(row.model, busy=self._busy()):
-                    self._residents.load(row.model)
+                    with told_while_loading(partial(_tell_all, alike)):
+                        self._residents.load(row.model)
                 elif self._busy():
                     continue  # it fits once a busy model is done; perhaps another's turn comes before
             except Exception as error:  # a model that cannot be loaded costs those who asked for it, and no one else
@@ -348,6 +350,11 @@ class Engine:
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify()
+
+
+def _tell_all(waiting: Sequence[Row | Scoring], share: float) -> None:
+    for row in waiting:
+        row.wait_for_loading(share)
 
 
 def _prompt_tokens(tokenizer: ChatTokenizer, request: GenerationRequest) -> list[int]:

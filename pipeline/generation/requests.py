@@ -113,7 +113,13 @@ class Stats:
 
 @dataclass(frozen=True)
 class Loading:
-    """The model's weights are being read; the answer starts when they are there."""
+    """The model's weights are being read; the answer starts when they are there.
+
+    Args:
+        share: How much of them has been read, 0 to 1.
+    """
+
+    share: float = 0.0
 
 
 @dataclass(frozen=True)

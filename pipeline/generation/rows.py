@@ -61,16 +61,16 @@ class Row:
         self._max_tokens = 0
         self._untold_logprobs: list[TokenLogprob] = []
         self._num_tokens = 0
-        self._is_told_of_loading = False
+        self._share_loaded = -1.0
         self._asked_at = time.monotonic()
         self._seconds_loading = 0.0
         self._first_token_at = 0.0
         self._last_token_at = 0.0
 
-    def wait_for_loading(self) -> None:
-        if not self._is_told_of_loading:
-            self._is_told_of_loading = True
-            self._tell(Loading())
+    def wait_for_loading(self, share: float = 0.0) -> None:
+        if share > self._share_loaded:
+            self._share_loaded = share
+            self._tell(Loading(share))
 
     def add_loading_time(self, seconds: float) -> None:
         self._seconds_loading += seconds

@@ -50,7 +50,7 @@ class Scoring:
         self._num_alternatives = request.num_alternatives
         self._tokenizer = tokenizer
         self._on_event = on_event
-        self._is_told_of_loading = False
+        self._share_loaded = -1.0
         self._weights: Weights | None = None
         self._adapter = NO_ADAPTER
         self._past = new_past()
@@ -62,10 +62,10 @@ class Scoring:
         """What it is read by, once that is in memory."""
         return self._weights
 
-    def wait_for_loading(self) -> None:
-        if not self._is_told_of_loading:
-            self._is_told_of_loading = True
-            self._tell(Loading())
+    def wait_for_loading(self, share: float = 0.0) -> None:
+        if share > self._share_loaded:
+            self._share_loaded = share
+            self._tell(Loading(share))
 
     def add_loading_time(self, seconds: float) -> None:
         """A score reports no times."""

@@ -169,7 +169,7 @@ async def _written(parts: Parts, conversation_id: str) -> AsyncIterator[Updates]
 def _live_view(turn: Turn, answer: AnswerInProgress) -> str:
     stored = next(one for one in turn.answers if one.column == answer.column)
     place = place_of(stored, turn.number)
-    shown = answer_view(answer, is_live=True, is_loading=answer.is_loading, place=place)
+    shown = answer_view(answer, is_live=True, share_loaded=answer.share_loaded, place=place)
     return prompt_view(turn.prompt, number=turn.number) + shown
 
 

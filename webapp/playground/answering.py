@@ -45,15 +45,16 @@ class AnswerInProgress:
     continues: bool = False
     """Whether it carries on the text that it began with, which then is the last of its messages."""
     num_tokens_before: int = 0
-    is_loading: bool = False
+    share_loaded: float | None = None
+    """How much of the model's weights is in memory, while they are being read."""
     stats: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
 
     def take(self, event: StillLoading | Delta | Done | ChatError) -> None:
         if isinstance(event, StillLoading):
-            self.is_loading = True
+            self.share_loaded = event.share
             return
-        self.is_loading = False
+        self.share_loaded = None
         if isinstance(event, Delta):
             self.text += event.text
         elif isinstance(event, Done):
@@ -154,7 +155,7 @@ class TurnInProgress:
             answer.take(ChatError(f"The answer broke off: {type(error).__name__}: {error}", "Send again."))
             raise
         finally:
-            answer.is_loading = False
+            answer.share_loaded = None
             self._changed.add(answer.column)
 
     def _take_changed(self) -> list[AnswerInProgress]:

@@ -67,28 +67,30 @@ def answer_view(
     *,
     model_name: str = "",
     is_live: bool = False,
-    is_loading: bool = False,
+    share_loaded: float | None = None,
     place: Place | None = None,
 ) -> str:
     """An answer with its quiet line (its figures, how it goes, or why it ended) and what can be done with it.
 
     Args:
         is_live: Whether somebody is writing it now; one that is only stored as streaming was broken off.
+        share_loaded: How much of its model's weights is in memory, while they are being read.
     """
     whose = f'<div class="h-small h-quiet">{escape(model_name)}</div>' if model_name else ""
     body = f'<div class="h-pg-text">{safe_html(answer.text)}</div>' if answer.text else ""
     is_over = not is_live or answer.state not in ("waiting", "streaming")
     acts = _acts(answer, place) if place and is_over else ""
-    line = _line_under(answer, is_live=is_live, is_loading=is_loading)
+    line = _line_under(answer, is_live=is_live, share_loaded=share_loaded)
     return f'<div class="h-pg-answer">{whose}{body}{line}{acts}</div>'
 
 
-def _line_under(answer: AnswerLike, *, is_live: bool, is_loading: bool) -> str:
+def _line_under(answer: AnswerLike, *, is_live: bool, share_loaded: float | None) -> str:
     if answer.error:
         message, _, advice = answer.error.partition("\n")
         return error_block(HoneError(message, advice))
-    if is_live and is_loading:
-        return f'<div class="h-pg-wait"><span>Loading the model…</span>{progress_bar(None)}</div>'
+    if is_live and share_loaded is not None:
+        bar = progress_bar(share_loaded or None)
+        return f'<div class="h-pg-wait"><span>Loading the model…</span>{bar}</div>'
     if is_live and answer.state in ("waiting", "streaming"):
         return f'<div class="h-pg-line">{"" if answer.text else "Waiting for the first token…"}</div>'
     parts = stats_parts(answer.stats)

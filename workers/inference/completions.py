@@ -91,8 +91,8 @@ class CompletionReply:
             self._chunk([_choice(number, prompt, None, None)]) for number, prompt in enumerate(self._prompts) if prompt
         ]
 
-    def loading(self) -> dict[str, Any]:
-        return self._chunk([], hone={"state": "loading"})
+    def loading(self, share: float) -> dict[str, Any]:
+        return self._chunk([], hone={"state": "loading", "share": round(share, 3)})
 
     def piece(self, number: int, piece: Piece) -> dict[str, Any]:
         return self._chunk([_choice(number, piece.text, self._logprobs(number, piece.logprobs), None)])

@@ -20,7 +20,7 @@ class Reply(Protocol):
 
     def openings(self) -> list[dict[str, Any]]: ...
 
-    def loading(self) -> dict[str, Any]: ...
+    def loading(self, share: float) -> dict[str, Any]: ...
 
     def piece(self, number: int, piece: Piece) -> dict[str, Any]: ...
 
@@ -125,7 +125,7 @@ async def _stream(
 
 def _part_of(reply: Reply, number: int, event: GenerationEvent) -> dict[str, Any]:
     if isinstance(event, Loading):
-        return reply.loading()
+        return reply.loading(event.share)
     if isinstance(event, Piece):
         return reply.piece(number, event)
     if isinstance(event, Finished):

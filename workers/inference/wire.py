@@ -188,8 +188,8 @@ class ChatReply:
         opening = {"role": "assistant", "content": ""}
         return [self._chunk([delta_choice(number, opening)]) for number in range(self._num_answers)]
 
-    def loading(self) -> dict[str, Any]:
-        return self._chunk([], hone={"state": "loading"})
+    def loading(self, share: float) -> dict[str, Any]:
+        return self._chunk([], hone={"state": "loading", "share": round(share, 3)})
 
     def piece(self, number: int, piece: Piece) -> dict[str, Any]:
         return self._chunk([delta_choice(number, {"content": piece.text}, logprobs=piece.logprobs)])
