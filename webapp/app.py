@@ -25,7 +25,7 @@ from store.schema import JobState
 from store.settings import Settings
 from webapp import theme
 from webapp.arena import voting
-from webapp.data import uploads
+from webapp.data import browsing, uploads
 from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
 from webapp.playground import routes as playground_routes
@@ -49,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     password = Password.of(settings.password) if settings.password else None
     if password is not None:
         add_login(app, password)
-    for router in (uploads.router, playground_sheets.router, playground_routes.router, voting.router):
+    for router in (uploads.router, browsing.router, playground_sheets.router, playground_routes.router, voting.router):
         app.include_router(router)
     app.mount("/ui", StaticFiles(directory=Path(__file__).parent / "static"))
     mount_pages(app, pages)
