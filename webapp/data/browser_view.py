@@ -33,7 +33,8 @@ def browser_view(version: DatasetVersion) -> str:
         else ""
     )
     return (
-        f'<div class="h-browse" data-version="{version.id}" data-total="{version.num_rows}">{_which(version, "rows")}'
+        f'<div class="h-browse" data-version="{version.id}" data-total="{version.num_rows}" '
+        f'style="--h-gutter: {max(2, len(number(version.num_rows))) + 1}ch">{_which(version, "rows")}'
         '<form class="h-browse-bar" role="search">'
         '<input class="h-input" type="search" name="q" maxlength="400" autocomplete="off" aria-label="Search the rows" '
         'placeholder="Search: words, &quot;a phrase&quot;, -without">'
@@ -46,8 +47,8 @@ def browser_view(version: DatasetVersion) -> str:
         f'<span class="h-line">{marked}<form data-go class="h-go"><label>Row <input class="h-input" type="number" '
         f'min="1" max="{version.num_rows}" name="go" aria-label="Go to row"></label></form></span></div>'
         '<div class="h-note" data-note hidden></div>'
-        '<div class="h-list" tabindex="0" role="feed" aria-label="Rows"><div class="h-list-space">'
-        '<div class="h-list-rows"></div></div></div>'
+        '<div class="h-scroll" tabindex="0" role="feed" aria-label="Rows"><div class="h-scroll-space">'
+        '<div class="h-scroll-rows"></div></div></div>'
         '<p class="h-quiet h-small h-keys"><kbd>J</kbd> <kbd>K</kbd> next and previous row · <kbd>Home</kbd> '
         "<kbd>End</kbd> first and last · <kbd>/</kbd> search</p></div>"
     )

@@ -18,7 +18,7 @@ export function watch(root) {
 function start(box) {
   box.dataset.ready = "yes";
   const $ = (selector) => box.querySelector(selector);
-  const [list, space, block] = [$(".h-list"), $(".h-list-space"), $(".h-list-rows")];
+  const [list, space, block] = [$(".h-scroll"), $(".h-scroll-space"), $(".h-scroll-rows")];
   const [form, filters, note, count] = [$(".h-browse-bar"), $(".h-filters-form"), $("[data-note]"), $("[data-count]")];
   const base = `/api/datasets/${box.dataset.version}/browse`;
   let matching = 0;
@@ -240,7 +240,7 @@ function start(box) {
       list.removeAttribute("data-waiting");
       move(0);
       space.style.height = "auto";
-      block.innerHTML = '<div class="h-list-empty"><p>No row is like this.</p></div>';
+      block.innerHTML = '<div class="h-scroll-empty"><p>No row is like this.</p></div>';
       return;
     }
     if (told.is_missing) say(`Row ${grouped(row)} is not among these rows; the next one is shown.`);
