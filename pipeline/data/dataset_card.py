@@ -43,7 +43,7 @@ def dataset_card(facts: CardFacts, kind: str, columns: dict[str, str], sizes: di
     total = sum(sizes.values())
     files = [{"split": name, "path": f"data/{name}.{file_format}"} for name in sizes]
     header = {
-        "pretty_name": facts.name,
+        "pretty_name": " ".join(facts.name.split()),
         "size_categories": [next((words for limit, words in _SIZES if total < limit), "n>10M")],
         "task_categories": ["text-generation"],
         "tags": ["hone", kind],

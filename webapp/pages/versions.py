@@ -276,6 +276,7 @@ def _weights(chosen: list[int], asked: str) -> list[Any]:
 
 
 def _mix(
+    request: gr.Request,
     version_id: int,
     chosen: list[int],
     asked: Any,
@@ -283,7 +284,6 @@ def _mix(
     seed: float | None,
     name: str,
     *weights: Any,
-    request: gr.Request,
 ) -> list[Any]:
     given = [float(weight or 0) for weight in weights[: len(chosen or [])]]
     try:
