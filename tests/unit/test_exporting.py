@@ -106,6 +106,10 @@ def test_a_card_is_yaml_with_an_open_licence_and_shows_a_hostile_name_as_text(tm
         _, header, body = package.read("README.md").decode().split("---\n", 2)
         assert package.read("data/train.jsonl") == rows.read_bytes()
     told = yaml.safe_load(header)
-    assert (told["license"], told["size_categories"], told["pretty_name"]) == (None, ["n<1K"], "--- name: <b>`x`</b>: [1](2)")
+    assert (told["license"], told["size_categories"], told["pretty_name"]) == (
+        None,
+        ["n<1K"],
+        "--- name: <b>`x`</b>: [1](2)",
+    )
     assert "<b>" not in body
     assert FACTS.sha256 in body

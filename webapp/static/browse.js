@@ -162,7 +162,7 @@ function start(box) {
     const row = rowAt(0);
     if (row) write(Number(row.dataset.place) === 0 ? 0 : row.dataset.row);
   };
-  const rowAt = (y) => [...block.children].find((row) => top + row.offsetTop + row.offsetHeight - list.scrollTop > y + 1);
+  const rowAt = (y) => [...block.children].find((row) => top + row.offsetTop + row.offsetHeight - list.scrollTop > y + 4);
 
   // Shows the rows from a place on, with the share `inside` of the first one at `y` pixels below the list's top.
   const show = async (place, inside = 0, y = 0, scroll = true) => {
@@ -335,7 +335,7 @@ function start(box) {
     const here = rowAt(0);
     if (!here) return;
     const begins = top + here.offsetTop - list.scrollTop;
-    const next = event.key === "j" ? here.nextElementSibling : begins < -1 ? here : here.previousElementSibling;
+    const next = event.key === "j" ? here.nextElementSibling : begins < -4 ? here : here.previousElementSibling;
     if (next) list.scrollTop = top + next.offsetTop;
   });
 
