@@ -69,7 +69,7 @@ def latest_version(session: Session, name: str) -> DatasetVersion | None:
     dataset = datasets.find_by_name(session, name)
     if dataset is None:
         return None
-    query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+    query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id, DatasetVersion.deleted_at.is_(None))
     return session.scalar(query.order_by(DatasetVersion.number.desc()).limit(1))
 
 

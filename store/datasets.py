@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from pipeline.data.importing import ImportReport
 from pipeline.data.rows import RowFile
 from pipeline.errors import BadData
-from store.schema import Dataset, DatasetVersion, Job, JobDataset, JobState, Model, utc_now
+from store.schema import Dataset, DatasetVersion, Job, JobDataset, JobState, Model
 from store.settings import settings
 
 MAX_NAME_CHARACTERS = 80
@@ -107,7 +107,11 @@ def add_version(
 
 def list_datasets(session: Session) -> Sequence[DatasetVersion]:
     """The latest version of every dataset that is not deleted, the newest first."""
-    latest = select(func.max(DatasetVersion.id)).group_by(DatasetVersion.dataset_id)
+    latest = (
+        select(func.max(DatasetVersion.id))
+        .where(DatasetVersion.deleted_at.is_(None))
+        .group_by(DatasetVersion.dataset_id)
+    )
     return session.scalars(
         _live_versions().where(DatasetVersion.id.in_(latest)).order_by(DatasetVersion.id.desc())
     ).all()
@@ -121,7 +125,7 @@ def list_versions(session: Session, kinds: Sequence[str] = ()) -> Sequence[Datas
 
 def get_version(session: Session, version_id: int) -> DatasetVersion:
     """Raises:
-    NoSuchDataset: if it was never there, or its dataset was deleted.
+    NoSuchDataset: if it was never there, or was deleted.
     """
     version = session.scalar(_live_versions().where(DatasetVersion.id == version_id))
     if version is None:
@@ -186,28 +190,6 @@ def count_uses(session: Session) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def delete_dataset(session: Session, dataset_id: int) -> None:
-    """Take a dataset with all its versions off the lists, and off the disk once that is committed.
-
-    Raises:
-        NoSuchDataset: if it is not there.
-        BadData: if a job or a model needs its rows; with the list of them.
-    """
-    dataset = session.get(Dataset, dataset_id)
-    if dataset is None or dataset.deleted_at is not None:
-        raise NoSuchDataset(f"There is no dataset {dataset_id}.", "It may have been deleted already.")
-    needing = [use for version in dataset.versions for use in used_by(session, version.id) if use.needs_rows]
-    if needing:
-        listed = ", ".join(dict.fromkeys(f"{use.noun} {use.name}" for use in needing))
-        raise BadData(f"{dataset.name} is used by {listed}.", "Stop those jobs or delete those models first.")
-    dataset.deleted_at = utc_now()
-    dataset.name = f"{dataset.name} (deleted {dataset.id})"
-    session.flush()
-    kept = set(session.scalars(select(DatasetVersion.sha256).join(Dataset).where(Dataset.deleted_at.is_(None))))
-    folders = [folder_of(version) for version in dataset.versions if version.sha256 not in kept]
-    event.listen(session, "after_commit", lambda _: _remove(folders), once=True)
-
-
 def move_in(folder: Path) -> Path:
     """Put a whole import in its place, `datasets/<sha256>`; whoever was there before has the same bytes, and stays.
 
@@ -258,11 +240,6 @@ def _live_versions() -> Any:
     return (
         select(DatasetVersion)
         .join(DatasetVersion.dataset)
-        .where(Dataset.deleted_at.is_(None))
+        .where(Dataset.deleted_at.is_(None), DatasetVersion.deleted_at.is_(None))
         .options(joinedload(DatasetVersion.dataset))
     )
-
-
-def _remove(folders: list[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)

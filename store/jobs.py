@@ -364,7 +364,7 @@ def _model_of_job(session: Session, value: str) -> Model | None:
 def _find_dataset(session: Session, value: str, kinds: tuple[str, ...]) -> DatasetVersion:
     number = value.removeprefix("dataset:")
     version = session.get(DatasetVersion, int(number)) if number.isdecimal() else None
-    if version is None or version.dataset.deleted_at is not None:
+    if version is None or version.deleted_at is not None or version.dataset.deleted_at is not None:
         raise BadSpec(f"There is no dataset {value!r}.", "It may have been deleted: choose another on the Data page.")
     if version.kind not in kinds:
         raise BadSpec(

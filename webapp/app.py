@@ -25,7 +25,7 @@ from store.schema import JobState
 from store.settings import Settings
 from webapp import theme
 from webapp.arena import voting
-from webapp.data import uploads
+from webapp.data import browsing, exports, uploads
 from webapp.guards import Guards, Password, add_login
 from webapp.people import person_of_cookies
 from webapp.playground import routes as playground_routes
@@ -35,8 +35,8 @@ from webapp.shell import BarStatus, Page, bar, bar_status, document_head, own_st
 
 SECONDS_BETWEEN_LOOKS = 0.02
 PAGES: tuple[str, ...] = (
-    "overview", "data", "dataset", "train", "jobs", "job", "workers", "models", "model", "playground", "arena",
-    "battles", "board", "prompts", "settings",
+    "overview", "data", "dataset", "versions", "train", "jobs", "job", "workers", "models", "model", "playground",
+    "arena", "battles", "board", "prompts", "settings",
 )  # fmt: skip
 """The page modules of `webapp/pages`, in the order of the navigation. The first is the front page."""
 
@@ -49,7 +49,14 @@ def create_app(settings: Settings) -> FastAPI:
     password = Password.of(settings.password) if settings.password else None
     if password is not None:
         add_login(app, password)
-    for router in (uploads.router, playground_sheets.router, playground_routes.router, voting.router):
+    for router in (
+        uploads.router,
+        browsing.router,
+        exports.router,
+        playground_sheets.router,
+        playground_routes.router,
+        voting.router,
+    ):
         app.include_router(router)
     app.mount("/ui", StaticFiles(directory=Path(__file__).parent / "static"))
     mount_pages(app, pages)

@@ -48,6 +48,8 @@ class DatasetVersion(Base):
     provenance: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    deleted_at: Mapped[datetime | None]
+    """When its rows were removed; jobs and versions that came from it still name it."""
 
     dataset: Mapped[Dataset] = relationship(back_populates="versions")
 

@@ -10,6 +10,7 @@ from pipeline.data.importing import import_rows
 from pipeline.errors import BadData
 from store import datasets
 from store.database import reading, writing
+from store.dataset_deletion import delete_dataset
 from store.schema import DatasetVersion, Job, JobDataset, JobState, Model
 from store.settings import settings
 
@@ -65,7 +66,7 @@ def test_the_list_shows_the_latest_version_of_each_dataset(home: Path) -> None:
 def test_deleting_frees_the_name_and_the_disk(home: Path) -> None:
     version = add("tales", "once").version
     with writing() as session:
-        datasets.delete_dataset(session, version.dataset_id)
+        delete_dataset(session, version.dataset_id)
     assert not datasets.folder_of(version).exists()
     with reading() as session, pytest.raises(datasets.NoSuchDataset, match="There is no dataset"):
         datasets.get_version(session, version.id)
@@ -78,7 +79,7 @@ def test_a_deletion_that_is_rolled_back_leaves_the_files(home: Path) -> None:
 
     def delete_and_fail() -> None:
         with writing() as session:
-            datasets.delete_dataset(session, version.dataset_id)
+            delete_dataset(session, version.dataset_id)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -91,7 +92,7 @@ def test_a_dataset_that_a_job_needs_is_not_deleted(home: Path, state: JobState) 
     version = add("tales", "once").version
     use(version, state)
     with writing() as session, pytest.raises(BadData, match=f"tales is used by job pretrain-{state}"):
-        datasets.delete_dataset(session, version.dataset_id)
+        delete_dataset(session, version.dataset_id)
     assert datasets.folder_of(version).exists()
 
 
@@ -99,7 +100,7 @@ def test_a_dataset_that_made_a_model_is_not_deleted_and_names_it(home: Path) -> 
     version = add("tales", "once").version
     use(version, JobState.SUCCEEDED, makes_model=True)
     with writing() as session, pytest.raises(BadData, match="used by model tiny"):
-        datasets.delete_dataset(session, version.dataset_id)
+        delete_dataset(session, version.dataset_id)
     with reading() as session:
         assert [(used.noun, used.name) for used in datasets.used_by(session, version.id)] == [
             ("model", "tiny"), ("job", "pretrain-succeeded"),
@@ -111,7 +112,7 @@ def test_a_failed_job_does_not_hold_its_dataset(home: Path) -> None:
     version = add("tales", "once").version
     use(version, JobState.FAILED)
     with writing() as session:
-        datasets.delete_dataset(session, version.dataset_id)
+        delete_dataset(session, version.dataset_id)
     with reading() as session:
         assert datasets.list_datasets(session) == []
 

@@ -12,52 +12,15 @@ from pipeline.data.formats import LAYOUTS, PART_HELP, Mapping
 from pipeline.data.importing import ImportReport, Inspection
 from store.datasets import Use
 from store.schema import DatasetVersion
+from webapp.data.row_views import rows_view
 from webapp.data.upload_folders import ImportStatus
 from webapp.formatting import counted, duration, file_size, number, when
 from webapp.shell import chip, facts, link_button, progress_bar
 
-MAX_SHOWN_CHARACTERS = 4_000
-"""Longer texts are cut in the browser; the whole row is in the download."""
 TUNE_RECIPES = {"instruction": "sft", "preference": "dpo", "text": "pretrain"}
-_ROLE_TITLES = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"}
 
 
-# --------------------------------------------------------------------------------------------------------------- rows
-
-
-def row_view(row: dict[str, Any], row_number: int | None = None) -> str:
-    """One canonical row: a conversation as a conversation, a pair side by side, text as text."""
-    if "text" in row:
-        body = f'<div class="h-passage">{_text(row["text"])}</div>'
-    elif "messages" in row:
-        body = _tools(row) + conversation(row["messages"])
-    elif "chosen" in row:
-        body = (
-            _tools(row)
-            + conversation(row["prompt"])
-            + '<div class="h-pair">'
-            + _side("Chosen", "good", row["chosen"])
-            + _side("Rejected", "bad", row["rejected"])
-            + "</div>"
-        )
-    else:
-        title, tone = ("Good answer", "good") if row["label"] else ("Bad answer", "bad")
-        body = (
-            conversation(row["prompt"]) + f'<div class="h-pair h-single">{_side(title, tone, row["completion"])}</div>'
-        )
-    label = f'<span class="h-row-number">{number(row_number)}</span>' if row_number is not None else ""
-    return f'<article class="h-row">{label}<div class="h-row-body">{body}</div></article>'
-
-
-def conversation(messages: Sequence[dict[str, Any]]) -> str:
-    return f'<div class="h-turns">{"".join(map(_message, messages))}</div>'
-
-
-def rows_view(rows: Sequence[dict[str, Any]], first_number: int | None = None) -> str:
-    """Rows under each other, numbered from `first_number` if there is one."""
-    return "".join(
-        row_view(row, None if first_number is None else first_number + index) for index, row in enumerate(rows)
-    )
+# ------------------------------------------------------------------------------------------------------- rows of a file
 
 
 def raw_rows_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
@@ -91,48 +54,6 @@ def reasons_list(reasons: dict[str, int]) -> str:
         for reason, count in reasons.items()
     )
     return f'<ul class="h-reasons">{items}</ul>'
-
-
-def _message(message: dict[str, Any]) -> str:
-    role = message["role"]
-    reasoning = message.get("reasoning_content")
-    thought = (
-        f'<details><summary>Reasoning</summary><div class="h-said">{_text(reasoning)}</div></details>'
-        if reasoning
-        else ""
-    )
-    calls = "".join(
-        f'<pre class="h-code h-wrap">{escape(call["function"]["name"])}'
-        f"({escape(json.dumps(call['function']['arguments'], ensure_ascii=False)[:MAX_SHOWN_CHARACTERS])})</pre>"
-        for call in message.get("tool_calls", ())
-    )
-    said = f'<div class="h-said">{_text(message["content"])}</div>' if message["content"] else ""
-    return (
-        f'<div class="h-turn h-turn-{escape(role)}"><span class="h-role">{_ROLE_TITLES.get(role, escape(role))}</span>'
-        f"<div>{thought}{said}{calls}</div></div>"
-    )
-
-
-def _side(title: str, tone: Any, messages: Sequence[dict[str, Any]]) -> str:
-    answer = messages[0] if len(messages) == 1 and set(messages[0]) == {"role", "content"} else None
-    body = f'<div class="h-said">{_text(answer["content"])}</div>' if answer else conversation(messages)
-    return f'<section class="h-side">{chip("", title, tone)}{body}</section>'
-
-
-def _tools(row: dict[str, Any]) -> str:
-    if "tools" not in row:
-        return ""
-    schemas = escape(json.dumps(row["tools"], ensure_ascii=False, indent=2)[:MAX_SHOWN_CHARACTERS])
-    return (
-        f'<details><summary>{counted(len(row["tools"]), "tool")}</summary><pre class="h-code">{schemas}</pre></details>'
-    )
-
-
-def _text(text: str) -> str:
-    if len(text) <= MAX_SHOWN_CHARACTERS:
-        return escape(text)
-    left = number(len(text) - MAX_SHOWN_CHARACTERS)
-    return f'{escape(text[:MAX_SHOWN_CHARACTERS])}<span class="h-quiet"> … {left} more characters</span>'
 
 
 def _cell(value: Any) -> str:

@@ -69,7 +69,9 @@ def model_link(model: Model) -> str:
 
 def dataset_link(version: DatasetVersion) -> str:
     words = f"{escape(version.dataset.name)} v{version.number}"
-    return words if version.dataset.deleted_at else f'<a href="/dataset?id={version.id}">{words}</a>'
+    return (
+        words if version.deleted_at or version.dataset.deleted_at else f'<a href="/dataset?id={version.id}">{words}</a>'
+    )
 
 
 def model_actions(model: Model, *, slim: bool = True) -> str:

@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("dataset_versions", sa.Column("num_repaired", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("dataset_versions", sa.Column("parent_id", sa.Integer(), nullable=True))
+    op.add_column("dataset_versions", sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(op.f("ix_dataset_versions_parent_id"), "dataset_versions", ["parent_id"])
     op.create_table(
         "column_mappings",
@@ -74,5 +75,5 @@ def downgrade() -> None:
     for table in ("row_reviews", "data_reports", "column_mappings"):
         op.drop_table(table)
     op.drop_index(op.f("ix_dataset_versions_parent_id"), "dataset_versions")
-    for column in ("parent_id", "num_repaired"):
+    for column in ("deleted_at", "parent_id", "num_repaired"):
         op.drop_column("dataset_versions", column)
