@@ -9,7 +9,8 @@ from html import escape
 from typing import Any
 
 from pipeline.data.formats import LAYOUTS, PART_HELP, Mapping
-from pipeline.data.importing import ImportReport, Inspection
+from pipeline.data.importing import ImportReport
+from pipeline.data.inspecting import Inspection
 from store.datasets import Use
 from store.schema import DatasetVersion
 from webapp.data.upload_folders import ImportStatus
