@@ -146,6 +146,7 @@ _INPUT: _Aliases = {"input": ("input", "context")}
 _HISTORY: _Aliases = {"history": ("history",)}
 _TOOLS: _Aliases = {"tools": ("tools", "functions")}
 
+_RANKS: _Aliases = {"ranks": ("ranks", "rank", "ranking", "rankings"), "scores": ("scores", "ratings", "rewards")}
 _LABELS = ("kto_tag", "is_good", "is_desirable", "desirable", "thumbs_up")
 """What the word on a single answer is called, beside `label`."""
 _TURNS = ("conversations", "conversation", "items", "dialogue", "dialog", "turns", "chat")
@@ -174,10 +175,7 @@ _SIGNATURES = (  # the most particular first: the first that fits is it
         "ranked answers",
         "ranked",
         {"prompt": _PROMPT, "answers": ("responses", "answers", "completions", "candidates", "outputs", "generations")},
-        {"ranks": ("ranks", "rank", "ranking", "rankings"), "scores": ("scores", "ratings", "rewards")}
-        | _INPUT
-        | _SYSTEM
-        | _TOOLS,
+        _RANKS | _INPUT | _SYSTEM | _TOOLS,
     ),
     _Signature(
         "unpaired",

@@ -71,7 +71,7 @@ def normaliser(mapping: Mapping) -> Normaliser:
 def _plain_turns(names: dict[Part, str]) -> Callable[[RawValues], dict[str, Any] | None]:
     """What makes a question and its answer of the commonest row by far, as `_turns` does, in a third of the time."""
     question_name, answer_name, input_name = names["instruction"], names["output"], names.get("input", "")
-    others = [names[part] for part in ("system", "history") if part in names]  # type: ignore[index]
+    others = [names[part] for part in ("system", "history") if part in names]
 
     def plain(row: RawValues) -> dict[str, Any] | None:
         question, answer = row.get(question_name), row.get(answer_name)

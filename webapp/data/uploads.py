@@ -123,12 +123,14 @@ def keep_upload(upload: Upload, *, name: str, person_id: int | None) -> datasets
         BadData: if the import is not done, or the name cannot be used.
     """
     _imported(imports().status(upload))
-    provenance = {
+    provenance: dict[str, Any] = {
         "made_by": "upload",
         "file_name": upload.name,
         "file_sha256": upload.sha256,
         "file_size_bytes": upload.size_bytes,
     }
+    if upload.hub is not None:
+        provenance |= {"made_by": "hub"} | upload.hub.model_dump()
     with writing() as session:
         added = datasets.add_version(
             session, upload.import_folder, name=name, provenance=provenance, created_by_id=person_id

@@ -315,6 +315,8 @@ def dataset_facts(version: DatasetVersion, report: ImportReport) -> str:
     source = escape(version.source_name)
     if origin.get("made_by") == "upload":
         source = f"{source}, {file_size(origin.get('file_size_bytes'))}"
+    if origin.get("made_by") == "hub":
+        source = f"{escape(str(origin.get('dataset')))}, {escape(str(origin.get('split') or 'all rows'))}"
     rejected = f"{number(version.num_rejected)}" if version.num_rejected else "none"
     return facts(
         [
@@ -328,6 +330,7 @@ def dataset_facts(version: DatasetVersion, report: ImportReport) -> str:
             ("Account of every row", f'<a href="/api/datasets/{version.id}/report" download>Download the report</a>'),
             ("Size", file_size(version.size_bytes)),
             ("Source", source),
+            ("Revision", _hash(origin.get("revision"))),
             ("Format", f"{escape(report.file_format)}, {escape(version.format)}"),
             ("Columns", mapping_words(report.mapping)),
             ("Not used", ", ".join(f"<code>{escape(column)}</code>" for column in report.unused_columns)),
