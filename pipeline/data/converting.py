@@ -17,7 +17,7 @@ import orjson
 from pydantic import BaseModel
 
 from pipeline.data.formats import Mapping
-from pipeline.data.json_rows import num_keys, num_keys_written, parse_row
+from pipeline.data.json_rows import is_written_with, num_keys, parse_row
 from pipeline.data.mending import HALF_PAIR, mender
 from pipeline.data.messages import RowFault
 from pipeline.data.normalising import normaliser
@@ -181,7 +181,11 @@ def _parse_together(lines: list[bytes]) -> list[dict[str, Any]] | None:
     rows: list[dict[str, Any]] = values[::2]
     if len(rows) != len(lines) or values[1::2].count(mark) != len(lines) - 1 or set(map(type, rows)) != {dict}:
         return None
-    return rows if num_keys_written(data) == sum(map(num_keys, rows)) and max(map(len, lines)) < MAX_ROW_BYTES else None
+    is_flat = data.count(b"{") == len(rows)
+    expected = sum(map(len, rows)) if is_flat else sum(map(num_keys, rows))
+    if len(data) > MAX_ROW_BYTES and max(map(len, lines)) > MAX_ROW_BYTES:
+        return None
+    return rows if is_written_with(data, expected) else None
 
 
 def _parse_each(lines: list[bytes], first_number: int) -> Iterable[RawRow | BadRow]:

@@ -44,7 +44,7 @@ class HubOrigin(BaseModel):
     """The hash of the commit."""
     config: str | None
     split: str | None
-    files: list[str]
+    files: tuple[str, ...]
 
     @property
     def file_name(self) -> str:
@@ -197,9 +197,9 @@ def _chosen(groups: list[_Group], dataset: str, config: str | None, split: str |
     return splits[name]
 
 
-def _of_one_format(files: Sequence[str], dataset: str) -> list[str]:
+def _of_one_format(files: Sequence[str], dataset: str) -> tuple[str, ...]:
     ending = next(ending for ending in _ENDINGS if any(_ending_of(name) == ending for name in files))
-    same = sorted(name for name in files if _ending_of(name) == ending)
+    same = tuple(sorted(name for name in files if _ending_of(name) == ending))
     is_packed = any(PurePosixPath(name).suffix in _PACKED for name in same)
     if len(same) > 1 and (ending not in _JOINED or (is_packed and ending == ".parquet")):
         raise BadData(

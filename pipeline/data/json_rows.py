@@ -92,14 +92,15 @@ def parse_row(number: int, data: bytes) -> RawRow | BadRow:
             return BadRow(number, "not valid JSON", str(error).split(";")[0], excerpt_of(data))
     if type(value) is not dict:
         return BadRow(number, f"the row is {_KINDS[type(value)]}, not an object with fields", "", excerpt_of(data))
-    if num_keys_written(data) != num_keys(value) and (twice := _repeated_key(data)):
+    if not is_written_with(data, num_keys(value)) and (twice := _repeated_key(data)):
         return BadRow(number, f"the field `{twice[:60]}` is there twice", "", excerpt_of(data))
     return RawRow(number, value)
 
 
-def num_keys_written(data: bytes) -> int:
-    """How many keys valid JSON is written with: too few where a space stands before a colon, never too many."""
-    return data.count(b'":') - data.count(b'\\":')
+def is_written_with(data: bytes, num_keys: int) -> bool:
+    """Whether valid JSON is written with so many keys; False also where a space stands before a colon."""
+    marks = data.count(b'":')
+    return marks == num_keys or (marks > num_keys and marks - data.count(b'\\":') == num_keys)
 
 
 def num_keys(value: dict[str, Any]) -> int:

@@ -77,7 +77,13 @@ def _plain_turns(names: dict[Part, str]) -> Callable[[RawValues], dict[str, Any]
         question, answer = row.get(question_name), row.get(answer_name)
         if type(question) is not str or type(answer) is not str or row.get(input_name):
             return None
-        if not question or not answer or question.isspace() or answer.isspace() or any(map(row.get, others)):
+        if (
+            not question
+            or not answer
+            or question.isspace()
+            or answer.isspace()
+            or (others and any(map(row.get, others)))
+        ):
             return None
         return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
 

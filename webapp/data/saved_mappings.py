@@ -42,7 +42,11 @@ def build_saved_mappings() -> SavedMappings:
     with gr.Row(elem_classes="h-keep"):
         choice = gr.Dropdown([("None", NONE_CHOSEN)], value=NONE_CHOSEN, label="Saved mapping", min_width=200)
         name = gr.Textbox(
-            label="Name", placeholder="Support tickets", max_lines=1, max_length=MAX_NAME_CHARACTERS, min_width=200
+            label="Name of the mapping",
+            placeholder="Support tickets",
+            max_lines=1,
+            max_length=MAX_NAME_CHARACTERS,
+            min_width=200,
         )
         save = gr.Button("Save this mapping", elem_classes="h-fit")
         rename = gr.Button("Rename", elem_classes="h-fit", visible=False)

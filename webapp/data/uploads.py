@@ -130,7 +130,7 @@ def keep_upload(upload: Upload, *, name: str, person_id: int | None) -> datasets
         "file_size_bytes": upload.size_bytes,
     }
     if upload.hub is not None:
-        provenance |= {"made_by": "hub"} | upload.hub.model_dump()
+        provenance |= {"made_by": "hub"} | upload.hub.model_dump(mode="json")
     with writing() as session:
         added = datasets.add_version(
             session, upload.import_folder, name=name, provenance=provenance, created_by_id=person_id
