@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ def add_version(
         format=report.format,
         num_rows=report.num_rows,
         num_rejected=report.num_rejected,
+        num_repaired=report.num_repaired,
         size_bytes=report.size_bytes,
         source_name=report.name[:300],
         provenance=provenance or {},
@@ -162,6 +164,34 @@ def rows_of(version: DatasetVersion) -> RowFile:
 
 def rejected_of(version: DatasetVersion) -> RowFile:
     return RowFile(folder_of(version) / "rejected.jsonl")
+
+
+def account_of(folder: Path) -> Iterator[dict[str, Any]]:
+    """What became of every row of a file: the sums first, then each row that was mended or refused, in their order.
+
+    Rows that are not named were taken as they were.
+
+    Raises:
+        BadData: if the folder holds no whole import.
+    """
+    report = read_report(folder)
+    yield {
+        "file": report.name,
+        "counted_in": report.counted_in,
+        "accepted": report.num_rows - report.num_repaired,
+        "repaired": report.num_repaired,
+        "rejected": report.num_rejected,
+        "repairs": report.repairs,
+        "reasons": report.reasons,
+    }
+    repaired = ({"outcome": "repaired"} | row for row in _rows_if_there(folder / "repaired.jsonl"))
+    rejected = ({"outcome": "rejected"} | row for row in _rows_if_there(folder / "rejected.jsonl"))
+    yield from heapq.merge(repaired, rejected, key=lambda item: item["row"])
+
+
+def _rows_if_there(path: Path) -> Iterable[dict[str, Any]]:
+    """The rows of a file that imports of older days did not write."""
+    return RowFile(path) if path.is_file() else ()
 
 
 def used_by(session: Session, version_id: int) -> list[Use]:

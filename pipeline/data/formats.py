@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 Kind = Literal["text", "instruction", "preference", "unpaired"]
-Layout = Literal["text", "turns", "conversation", "preference", "unpaired"]
+Layout = Literal["text", "turns", "conversation", "preference", "ranked", "unpaired"]
 Part = Literal[
     "text",
+    "title",
     "instruction",
     "input",
     "output",
@@ -22,6 +23,9 @@ Part = Literal[
     "prompt",
     "chosen",
     "rejected",
+    "answers",
+    "ranks",
+    "scores",
     "completion",
     "label",
 ]
@@ -48,14 +52,18 @@ LAYOUTS: dict[Layout, LayoutFacts] = {
         ("chosen", "rejected"),
         ("prompt", "input", "system", "tools"),
     ),
-    "unpaired": LayoutFacts(
-        "unpaired", "An answer and whether it is good", ("prompt", "completion", "label"), ("system",)
+    "ranked": LayoutFacts(
+        "preference", "Several answers, ranked", ("prompt", "answers"), ("ranks", "scores", "input", "system", "tools")
     ),
-    "text": LayoutFacts("text", "Plain text", ("text",)),
+    "unpaired": LayoutFacts(
+        "unpaired", "An answer and whether it is good", ("completion", "label"), ("prompt", "input", "system", "tools")
+    ),
+    "text": LayoutFacts("text", "Plain text", ("text",), ("title",)),
 }
 
 PART_HELP: dict[Part, str] = {
     "text": "The text to learn from.",
+    "title": "What the text is called, put above it.",
     "instruction": "What the person asks.",
     "input": "More of the question, put on a line of its own under it.",
     "output": "The answer to learn.",
@@ -66,7 +74,10 @@ PART_HELP: dict[Part, str] = {
     "prompt": "What was asked; may be left out where both answers are whole conversations with the same beginning.",
     "chosen": "The better answer.",
     "rejected": "The worse answer.",
-    "completion": "The answer.",
+    "answers": "All answers, the best first unless ranks or scores say otherwise; a row makes one pair: best, worst.",
+    "ranks": "The rank of each answer, 1 for the best.",
+    "scores": "The score of each answer, the highest for the best.",
+    "completion": "The answer, or the whole conversation that it ends.",
     "label": "true for a good answer, false for a bad one.",
 }
 
@@ -101,7 +112,10 @@ CANONICAL_MAPPINGS: dict[Kind, Mapping] = {
     "preference": Mapping(
         layout="preference", columns={"prompt": "prompt", "chosen": "chosen", "rejected": "rejected", "tools": "tools"}
     ),
-    "unpaired": Mapping(layout="unpaired", columns={"prompt": "prompt", "completion": "completion", "label": "label"}),
+    "unpaired": Mapping(
+        layout="unpaired",
+        columns={"prompt": "prompt", "completion": "completion", "label": "label", "tools": "tools"},
+    ),
 }
 """How canonical rows of each kind are read again."""
 
@@ -127,10 +141,16 @@ class _Signature:
     optional: _Aliases
 
 
-_SYSTEM: _Aliases = {"system": ("system", "system_prompt")}
-_INPUT: _Aliases = {"input": ("input",)}
+_SYSTEM: _Aliases = {"system": ("system", "system_prompt", "system_message")}
+_INPUT: _Aliases = {"input": ("input", "context")}
 _HISTORY: _Aliases = {"history": ("history",)}
 _TOOLS: _Aliases = {"tools": ("tools", "functions")}
+
+_RANKS: _Aliases = {"ranks": ("ranks", "rank", "ranking", "rankings"), "scores": ("scores", "ratings", "rewards")}
+_LABELS = ("kto_tag", "is_good", "is_desirable", "desirable", "thumbs_up")
+"""What the word on a single answer is called, beside `label`."""
+_TURNS = ("conversations", "conversation", "items", "dialogue", "dialog", "turns", "chat")
+_PROMPT = ("prompt", "messages", "instruction", "question", "query")
 
 _SIGNATURES = (  # the most particular first: the first that fits is it
     _Signature(
@@ -142,7 +162,7 @@ _SIGNATURES = (  # the most particular first: the first that fits is it
     _Signature(
         "preference",
         "preference",
-        {"prompt": ("prompt", "messages", "instruction", "question"), "chosen": ("chosen",), "rejected": ("rejected",)},
+        {"prompt": _PROMPT, "chosen": ("chosen",), "rejected": ("rejected",)},
         _INPUT | _SYSTEM | _TOOLS,
     ),
     _Signature(
@@ -152,19 +172,44 @@ _SIGNATURES = (  # the most particular first: the first that fits is it
         _SYSTEM | _TOOLS,
     ),
     _Signature(
-        "unpaired", "unpaired", {"prompt": ("prompt",), "completion": ("completion",), "label": ("label",)}, _SYSTEM
+        "ranked answers",
+        "ranked",
+        {"prompt": _PROMPT, "answers": ("responses", "answers", "completions", "candidates", "outputs", "generations")},
+        _RANKS | _INPUT | _SYSTEM | _TOOLS,
+    ),
+    _Signature(
+        "unpaired",
+        "unpaired",
+        {"prompt": _PROMPT, "completion": ("completion", "response", "output", "answer"), "label": ("label", *_LABELS)},
+        _INPUT | _SYSTEM | _TOOLS,
+    ),
+    _Signature(
+        "unpaired conversations",
+        "unpaired",
+        {"completion": ("messages", *_TURNS), "label": ("label", *_LABELS)},
+        _SYSTEM | _TOOLS,
     ),
     _Signature("messages", "conversation", {"messages": ("messages",)}, _SYSTEM | _TOOLS),
-    _Signature("ShareGPT", "conversation", {"messages": ("conversations", "conversation")}, _SYSTEM | _TOOLS),
+    _Signature("ShareGPT", "conversation", {"messages": _TURNS}, _SYSTEM | _TOOLS),
     _Signature(
         "alpaca",
         "turns",
-        {"instruction": ("instruction",), "output": ("output",)},
+        {"instruction": ("instruction",), "output": ("output", "response", "completion")},
         _INPUT | _HISTORY | _SYSTEM,
     ),
-    _Signature("prompt and completion", "turns", {"instruction": ("prompt",), "output": ("completion",)}, _SYSTEM),
-    _Signature("text", "text", {"text": ("text",)}, {}),
+    _Signature(
+        "prompt and completion",
+        "turns",
+        {"instruction": ("prompt",), "output": ("completion", "response")},
+        _HISTORY | _SYSTEM,
+    ),
+    _Signature("text", "text", {"text": ("text",)}, {"title": ("title",)}),
+    _Signature("documents", "text", {"text": ("document", "content")}, {"title": ("title",)}),
 )
+
+_STRICTLY_UNPAIRED: dict[Part, str] = {"prompt": "prompt", "completion": "completion", "label": "label"}
+LABELS = {"true": True, "1": True, "good": True, "yes": True, "false": False, "0": False, "bad": False, "no": False}
+"""The words for a good and a bad answer."""
 
 _GUESSES: _Aliases = {
     "instruction": ("question", "query", "prompt", "instruction", "user", "input", "problem"),
@@ -173,17 +218,29 @@ _GUESSES: _Aliases = {
 }
 
 
-def recognise(columns: Iterable[str]) -> Format | None:
-    """The format that columns of these names are in, or None where a person must say."""
+def recognise(columns: Iterable[str], rows: Sequence[dict[str, Any]] = ()) -> Format | None:
+    """The format that columns of these names are in, or None where a person must say.
+
+    A format must fit the first `rows` as well, if there are some: a column `label` may name a topic.
+    """
     names = set(columns)
     for signature in _SIGNATURES:
         found = {part: _first(names, aliases) for part, aliases in signature.required.items()}
-        if all(found.values()):
+        if all(found.values()) and _fits(signature, {p: c for p, c in found.items() if c}, names, rows):
             found |= {part: _first(names, aliases) for part, aliases in signature.optional.items()}
-            return Format(
-                signature.name, Mapping(layout=signature.layout, columns={p: c for p, c in found.items() if c})
-            )
+            columns_of_parts = {part: column for part, column in found.items() if column}
+            return Format(signature.name, Mapping(layout=signature.layout, columns=columns_of_parts))
     return None
+
+
+def _fits(signature: _Signature, found: dict[Part, str], names: set[str], rows: Sequence[dict[str, Any]]) -> bool:
+    if "label" in found and found != _STRICTLY_UNPAIRED:
+        return all(str(row.get(found["label"])).strip().lower() in LABELS for row in rows)
+    if "answers" in found:
+        return all(isinstance(row.get(found["answers"]), list | str) for row in rows)
+    if signature.name == "documents":  # beside a question, `content` is more likely the answer
+        return not names & {*_GUESSES["instruction"], *_GUESSES["output"]}
+    return True
 
 
 def suggest(columns: Sequence[str]) -> Mapping | None:

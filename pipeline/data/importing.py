@@ -2,67 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.data.formats import CANONICAL_MAPPINGS, Kind, Mapping, recognise, suggest
-from pipeline.data.messages import RowFault
-from pipeline.data.normalising import Normaliser, normaliser
+from pipeline.data.blocks import convert_blocks, num_workers_for
+from pipeline.data.converting import Batch, Converter, Rejection
+from pipeline.data.formats import CANONICAL_MAPPINGS, Kind, Mapping, recognise
+from pipeline.data.inspecting import columns_of, first_rows, format_name
 from pipeline.data.raw import BadRow, RawRow
 from pipeline.data.reading import RawFile, open_raw
 from pipeline.data.rows import RowWriter
 from pipeline.errors import BadData
 from pipeline.model_folder import write_atomically
 
-NUM_PREVIEW_ROWS = 20
-MAX_EXCERPT_CHARACTERS = 2000
 MAX_EXCERPTS = 10_000
 """Rejected rows after these are still listed with number and reason, but without what was in them."""
 MAX_LISTED_REASONS = 50
+_BATCH_ROWS = 256
 _PROGRESS_SECONDS = 0.2
-_NOT_UTF8 = "the text is not valid UTF-8"
-
-
-class Rejection(BaseModel):
-    """A row that was not taken: its number in the file, why, and the beginning of what was there."""
-
-    row: int
-    reason: str
-    detail: str = ""
-    raw: str | None = None
-
-
-class Inspection(BaseModel):
-    """What the first rows of a file tell."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    size_bytes: int
-    file_format: str
-    """How it is written down, such as "JSON lines, gzip"."""
-    counted_in: str
-    format: str | None
-    """The name of its columns' format, or None where a person must say which column holds what."""
-    mapping: Mapping | None
-    suggestion: Mapping | None
-    columns: list[str]
-    raw_rows: list[dict[str, Any]]
-    rows: list[dict[str, Any]]
-    """The canonical rows that `mapping` makes of the first raw ones."""
-    rejected: list[Rejection]
-
-    @property
-    def kind(self) -> Kind | None:
-        return self.mapping.kind if self.mapping else None
 
 
 class ImportReport(BaseModel):
@@ -78,7 +42,11 @@ class ImportReport(BaseModel):
     mapping: Mapping
     unused_columns: list[str]
     num_rows: int
+    num_repaired: int = 0
+    """Rows among them that were taken after something was mended in them."""
     num_rejected: int
+    repairs: dict[str, int] = {}
+    """How many rows were mended in each way, the commonest first."""
     reasons: dict[str, int]
     """How many rows were rejected for each reason, the commonest first."""
     sha256: str
@@ -97,56 +65,6 @@ class ImportProgress(BaseModel):
     num_rejected: int
 
 
-def inspect_file(path: Path, name: str, mapping: Mapping | None = None) -> Inspection:
-    """Look at the beginning of a file, without reading the rest.
-
-    Raises:
-        BadData: if it holds nothing that could be rows.
-    """
-    raw = open_raw(path, name)
-    found = _first_rows(raw)
-    good = [item for item in found if isinstance(item, RawRow)]
-    if not good:
-        raise _no_readable_row(name, [item for item in found if isinstance(item, BadRow)], raw.shape.counted_in)
-    columns = _columns_of(good)
-    known = recognise(columns)
-    mapping = mapping or (known.mapping if known else None)
-    rejected = [_unreadable(item) for item in found if isinstance(item, BadRow)]
-    rows: list[dict[str, Any]] = []
-    if mapping:
-        normalise = normaliser(mapping)
-        for item in good[:NUM_PREVIEW_ROWS]:
-            outcome = _normalised(item, normalise)
-            if isinstance(outcome, Rejection):
-                rejected.append(outcome)
-            else:
-                rows.append(outcome)
-    return Inspection(
-        name=name,
-        size_bytes=raw.size_bytes,
-        file_format=raw.shape.title,
-        counted_in=raw.shape.counted_in,
-        format=_format_name(mapping, columns) if mapping else None,
-        mapping=mapping,
-        suggestion=None if known else suggest(columns),
-        columns=columns,
-        raw_rows=[_shortened(item.value) for item in good[:NUM_PREVIEW_ROWS]],
-        rows=rows,
-        rejected=sorted(rejected, key=lambda rejection: rejection.row),
-    )
-
-
-def _no_readable_row(name: str, found: list[BadRow], counted_in: str) -> BadData:
-    if not found:
-        return BadData(f"“{name}” has no rows.", "Check that the file was written whole, and upload it again.")
-    first = found[0]
-    detail = f" ({first.detail})" if first.detail else ""
-    return BadData(
-        f"No row at the beginning of “{name}” can be read; {counted_in} {first.number}: {first.reason}{detail}.",
-        "Save it as UTF-8 text in the format that its name says, and upload it again.",
-    )
-
-
 def import_file(
     path: Path,
     name: str,
@@ -155,7 +73,7 @@ def import_file(
     mapping: Mapping | None = None,
     on_progress: Callable[[ImportProgress], None] = lambda progress: None,
 ) -> ImportReport:
-    """Read a file once and write the new folder `out`: `rows.jsonl`, `rejected.jsonl`, their indexes, `report.json`.
+    """Read a file once and write the new folder `out`: rows, rejected, repaired, their indexes, report.
 
     Args:
         path: The file.
@@ -168,23 +86,27 @@ def import_file(
         BadData: if the file is damaged, its columns are not known, or not one row of it can be used.
     """
     raw = open_raw(path, name)
-    columns = _columns_of([item for item in _first_rows(raw) if isinstance(item, RawRow)])
+    first = [item for item in first_rows(raw) if isinstance(item, RawRow)]
+    columns = columns_of(first)
     source = _Source(
         name=name,
         file_format=raw.shape.title,
         counted_in=raw.shape.counted_in,
         columns=columns,
-        mapping=mapping or _recognised(columns, name),
+        mapping=mapping or _recognised(columns, first, name),
     )
 
-    def tell(rows: RowWriter, rejected: RowWriter) -> None:
+    def tell(outcome: _Outcome) -> None:
         on_progress(
             ImportProgress(
-                bytes_read=raw.bytes_read, total_bytes=raw.size_bytes, num_rows=rows.count, num_rejected=rejected.count
+                bytes_read=raw.bytes_read,
+                total_bytes=raw.size_bytes,
+                num_rows=outcome.rows.count,
+                num_rejected=outcome.rejected.count,
             )
         )
 
-    return _write(raw.rows(), source, out, tell)
+    return _write(_batches(raw, source.mapping), source, out, tell)
 
 
 def import_rows(rows: Iterable[dict[str, Any]], name: str, out: Path, *, kind: Kind) -> ImportReport:
@@ -195,7 +117,8 @@ def import_rows(rows: Iterable[dict[str, Any]], name: str, out: Path, *, kind: K
     """
     raw = (RawRow(number, row) for number, row in enumerate(rows, 1))
     source = _Source(name=name, file_format="rows", counted_in="row", columns=[], mapping=CANONICAL_MAPPINGS[kind])
-    return _write(raw, source, out, lambda rows, rejected: None)
+    batches = _batches_of_rows(raw, Converter(source.mapping))
+    return _write(batches, source, out, lambda outcome: None)
 
 
 @dataclass(frozen=True)
@@ -210,29 +133,42 @@ class _Source:
 
 
 def _write(
-    raw: Iterable[RawRow | BadRow], source: _Source, out: Path, tell: Callable[[RowWriter, RowWriter], None]
+    batches: Iterable[tuple[int, Batch]], source: _Source, out: Path, tell: Callable[[_Outcome], None]
 ) -> ImportReport:
     started = time.monotonic()
     out.mkdir(parents=True)
-    with RowWriter(out / "rows.jsonl") as rows, RowWriter(out / "rejected.jsonl") as rejected:
-        reasons = _copy(raw, normaliser(source.mapping), rows, rejected, tell)
+    with (
+        RowWriter(out / "rows.jsonl") as rows,
+        RowWriter(out / "rejected.jsonl") as rejected,
+        RowWriter(out / "repaired.jsonl") as repaired,
+    ):
+        outcome = _Outcome(rows, rejected, repaired)
+        next_progress = time.monotonic() + _PROGRESS_SECONDS
+        for first_number, batch in batches:
+            outcome.add(batch, first_number=first_number)
+            if time.monotonic() > next_progress:
+                next_progress = time.monotonic() + _PROGRESS_SECONDS
+                tell(outcome)
+        tell(outcome)
         sha256 = rows.hexdigest()
     if not rows.count:
         raise BadData(
-            f"None of the {rejected.count:,} rows of “{source.name[:80]}” can be used: {_in_words(reasons)}.",
+            f"None of the {rejected.count:,} rows of “{source.name[:80]}” can be used: {_in_words(outcome.reasons)}.",
             "Check that the columns are mapped as they should be, or mend the file.",
         )
     report = ImportReport(
         name=source.name,
         file_format=source.file_format,
         counted_in=source.counted_in,
-        format=_format_name(source.mapping, source.columns),
+        format=format_name(source.mapping, source.columns),
         kind=source.mapping.kind,
         mapping=source.mapping,
-        unused_columns=[column for column in source.columns if column not in source.mapping.columns.values()],
+        unused_columns=_unused(source),
         num_rows=rows.count,
+        num_repaired=repaired.count,
         num_rejected=rejected.count,
-        reasons=dict(reasons.most_common(MAX_LISTED_REASONS)),
+        repairs=dict(outcome.repairs.most_common()),
+        reasons=dict(outcome.reasons.most_common(MAX_LISTED_REASONS)),
         sha256=sha256,
         size_bytes=rows.size_bytes,
         seconds=round(time.monotonic() - started, 3),
@@ -241,103 +177,56 @@ def _write(
     return report
 
 
-def _copy(
-    raw: Iterable[RawRow | BadRow],
-    normalise: Normaliser,
-    rows: RowWriter,
-    rejected: RowWriter,
-    tell: Callable[[RowWriter, RowWriter], None],
-) -> Counter[str]:
-    """Send each raw row to the rows or to the rejected; returns how often each reason was given."""
-    reasons: Counter[str] = Counter()
-    next_progress = time.monotonic() + _PROGRESS_SECONDS
-    for count, item in enumerate(raw):
-        try:
-            if isinstance(item, RawRow):
-                rows.write(normalise(item.value))
-            else:
-                _reject(rejected, _unreadable(item), reasons)
-        except (RowFault, TypeError) as error:
-            _reject(rejected, _refused(item, error), reasons)
-        if count % 256 == 0 and time.monotonic() > next_progress:
-            next_progress = time.monotonic() + _PROGRESS_SECONDS
-            tell(rows, rejected)
-    tell(rows, rejected)
-    return reasons
+def _unused(source: _Source) -> list[str]:
+    kept_beside = {"meta", "tags"} if source.mapping.kind == "instruction" else {"meta"}
+    return [column for column in source.columns if column not in {*source.mapping.columns.values(), *kept_beside}]
 
 
-def _reject(rejected: RowWriter, rejection: Rejection, reasons: Counter[str]) -> None:
-    if rejected.count >= MAX_EXCERPTS:
-        rejection = rejection.model_copy(update={"raw": None})
-    rejected.write(rejection.model_dump())
-    if rejection.reason in reasons or len(reasons) < 10 * MAX_LISTED_REASONS:
-        reasons[rejection.reason] += 1
-    else:
-        reasons["other reasons"] += 1
+class _Outcome:
+    """The files of an import as they grow, and the sums that its report gives."""
+
+    def __init__(self, rows: RowWriter, rejected: RowWriter, repaired: RowWriter) -> None:
+        self.rows, self.rejected, self.repaired = rows, rejected, repaired
+        self.reasons: Counter[str] = Counter()
+        self.repairs: Counter[str] = Counter()
+
+    def add(self, batch: Batch, *, first_number: int) -> None:
+        """Append what became of some raw rows; `first_number` is added to their numbers."""
+        for repair in batch.repaired:
+            self.repairs.update(repair.repairs)
+            placed = {"row": first_number + repair.row, "kept_as": self.rows.count + repair.kept_as}
+            self.repaired.write(placed | {"repairs": repair.repairs})
+        self.rows.extend(batch.data, batch.sizes)
+        for rejection in batch.rejected:
+            self._reject(rejection, first_number)
+
+    def _reject(self, rejection: Rejection, first_number: int) -> None:
+        raw = rejection.raw if self.rejected.count < MAX_EXCERPTS else None
+        self.rejected.write(rejection.model_dump() | {"row": first_number + rejection.row, "raw": raw})
+        is_listed = rejection.reason in self.reasons or len(self.reasons) < 10 * MAX_LISTED_REASONS
+        self.reasons[rejection.reason if is_listed else "other reasons"] += 1
 
 
-def _normalised(item: RawRow, normalise: Normaliser) -> dict[str, Any] | Rejection:
-    try:
-        row = normalise(item.value)
-        orjson.dumps(row)
-    except (RowFault, TypeError) as error:
-        return _refused(item, error)
-    return row
+def _batches(raw: RawFile, mapping: Mapping) -> Iterator[tuple[int, Batch]]:
+    """What becomes of a file's rows, a batch at a time, each with the number of rows before it."""
+    converter = Converter(mapping, is_text=raw.shape.syntax in ("csv", "text"))
+    if raw.shape.syntax != "json_lines":
+        yield from _batches_of_rows(raw.rows(), converter)
+        return
+    num_before = 0
+    for batch in convert_blocks(raw.blocks(), converter, num_workers_for(raw.size_bytes)):
+        yield num_before, batch
+        num_before += batch.num_raw
 
 
-def _refused(item: RawRow | BadRow, error: RowFault | TypeError) -> Rejection:
-    raw = _json_excerpt(item.value) if isinstance(item, RawRow) else item.excerpt
-    if isinstance(error, RowFault):
-        return Rejection(row=item.number, reason=_printable(error.reason), detail=_printable(error.detail), raw=raw)
-    return Rejection(row=item.number, reason=_NOT_UTF8, detail=str(error), raw=raw)
+def _batches_of_rows(rows: Iterable[RawRow | BadRow], converter: Converter) -> Iterator[tuple[int, Batch]]:
+    waiting = iter(rows)
+    while some := list(islice(waiting, _BATCH_ROWS)):
+        yield 0, converter.rows(some)
 
 
-def _unreadable(item: BadRow) -> Rejection:
-    return Rejection(
-        row=item.number,
-        reason=_printable(item.reason),
-        detail=_printable(item.detail),
-        raw=_printable(item.excerpt[:MAX_EXCERPT_CHARACTERS]),
-    )
-
-
-def _json_excerpt(value: dict[str, Any]) -> str:
-    return _printable(json.dumps(value, ensure_ascii=False, default=str)[:MAX_EXCERPT_CHARACTERS])
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _shortened(value: Any) -> Any:
-    """A raw value fit for a preview: long text cut, and what JSON cannot hold shown as text."""
-    if isinstance(value, str):
-        return _printable(value if len(value) <= MAX_EXCERPT_CHARACTERS else f"{value[:MAX_EXCERPT_CHARACTERS]}…")
-    if isinstance(value, dict):
-        return {_printable(str(key)): _shortened(item) for key, item in list(value.items())[:100]}
-    if isinstance(value, list):
-        return [_shortened(item) for item in value[:100]]
-    return value if value is None or isinstance(value, bool | int | float) else _printable(str(value))[:200]
-
-
-def _first_rows(raw: RawFile) -> list[RawRow | BadRow]:
-    """Rows enough to know the columns: until `NUM_PREVIEW_ROWS` good ones, or a hundred in all."""
-    found: list[RawRow | BadRow] = []
-    num_good = 0
-    for item in raw.rows():
-        found.append(item)
-        num_good += isinstance(item, RawRow)
-        if num_good >= NUM_PREVIEW_ROWS or len(found) >= 100:
-            break
-    return found
-
-
-def _columns_of(rows: list[RawRow]) -> list[str]:
-    return list(dict.fromkeys(_printable(str(key)) for row in rows for key in row.value))
-
-
-def _recognised(columns: list[str], name: str) -> Mapping:
-    known = recognise(columns)
+def _recognised(columns: list[str], rows: list[RawRow], name: str) -> Mapping:
+    known = recognise(columns, [row.value for row in rows])
     if known is None:
         shown = ", ".join(f"`{column[:40]}`" for column in columns[:12]) or "none"
         raise BadData(
@@ -345,11 +234,6 @@ def _recognised(columns: list[str], name: str) -> Mapping:
             "Say which column holds what.",
         )
     return known.mapping
-
-
-def _format_name(mapping: Mapping, columns: list[str]) -> str:
-    known = recognise(columns or mapping.columns.values())
-    return known.name if known and known.mapping == mapping else "mapped columns"
 
 
 def _in_words(reasons: Counter[str]) -> str:

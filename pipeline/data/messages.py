@@ -19,12 +19,17 @@ ROLES = {
     "model": "assistant",
     "bot": "assistant",
     "chatgpt": "assistant",
+    "ai": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "claude": "assistant",
     "function_call": "function_call",
     "tool_call": "function_call",
     "tool": "tool",
     "observation": "tool",
     "function": "tool",
     "tool_response": "tool",
+    "ipython": "tool",
 }
 _MAY_FOLLOW = {
     "the start": {"system", "user"},
@@ -33,7 +38,21 @@ _MAY_FOLLOW = {
     "assistant": {"user", "tool"},
     "tool": {"assistant", "tool"},
 }
+ROLE_KEYS = ("role", "from", "speaker")
+CONTENT_KEYS = ("content", "value", "text", "message")
 _KEPT = ("tool_call_id", "name")
+_ROLE_KEYS = frozenset(ROLE_KEYS)
+_PLAIN_ROLES = frozenset({"system", "user", "assistant"})
+_EXCHANGES = (
+    ("user", "assistant"),
+    ("human", "assistant"),
+    ("instruction", "output"),
+    ("prompt", "response"),
+    ("question", "answer"),
+    ("query", "response"),
+    ("input", "output"),
+)
+"""What the two halves of an exchange are called."""
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _TRANSCRIPT_TURN = re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")
 
@@ -68,28 +87,79 @@ def text_of(value: object, column: str) -> str:
     return value
 
 
+def role_of(turn: object) -> str | None:
+    """The role of a raw turn in our words, or None where it is not known."""
+    raw = next((turn[key] for key in ROLE_KEYS if key in turn), None) if isinstance(turn, dict) else None
+    return ROLES.get(raw.strip().lower()) if isinstance(raw, str) else None
+
+
 def messages_of(value: object, column: str) -> list[Message]:
-    """Messages from a list of them, in OpenAI's or a ShareGPT dialect; a list as JSON text is read too."""
+    """Messages from a list of them, in OpenAI's or a ShareGPT dialect.
+
+    A list as JSON text is read too, and so are one list of roles beside one of contents, and question-answer pairs.
+    """
     if isinstance(value, str):
-        value = _parsed(value, column)
+        value = json_of(value, column)
+    if isinstance(value, dict):
+        value = _transposed(value)
     if not isinstance(value, list):
         raise RowFault(
             f"`{column}` is {describe(value)}, not a list of messages".replace(", not text", ""), _short(value)
         )
     if not value:
         raise RowFault(f"`{column}` is empty")
-    return [message_of(item, f"message {number} of `{column}`") for number, item in enumerate(value, 1)]
+    if isinstance(value[0], dict) and not value[0].keys() & _ROLE_KEYS and (said := exchanges_of(value)):
+        return said
+    return [_plain(item) or message_of(item, f"message {number} of `{column}`") for number, item in enumerate(value, 1)]
+
+
+def _plain(value: object) -> Message | None:
+    """The message where it is one of the commonest kind, which needs no second look."""
+    if type(value) is not dict or len(value) != 2:
+        return None
+    role, content = value.get("role"), value.get("content")
+    if role in _PLAIN_ROLES and type(content) is str and content and not content.isspace():
+        return {"role": role, "content": content}
+    return None
+
+
+def _transposed(value: dict[str, Any]) -> object:
+    """{"role": [...], "content": [...]}, as tables of columns keep turns, as a list of turns."""
+    lists = [item for item in value.values() if isinstance(item, list)]
+    if not lists or len(lists) < len(value) or len({len(item) for item in lists}) > 1:
+        return value
+    return [dict(zip(value, items, strict=True)) for items in zip(*lists, strict=True)]
+
+
+def exchanges_of(items: list[Any]) -> list[Message] | None:
+    """Turns from a list of questions with their answers, as pairs or objects of two; None where it is no such list."""
+    turns: list[Message] = []
+    for item in items:
+        pair = _exchange(item)
+        if pair is None or not all(isinstance(text, str) and text and not text.isspace() for text in pair):
+            return None
+        turns += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    return turns
+
+
+def _exchange(item: object) -> tuple[Any, Any] | None:
+    if isinstance(item, list | tuple):
+        return (item[0], item[1]) if len(item) == 2 else None
+    if not isinstance(item, dict):
+        return None
+    return next(((item[q], item[a]) for q, a in _EXCHANGES if q in item and a in item), None)
 
 
 def message_of(value: object, where: str) -> Message:
     """One message, with its keys in one order and nothing that is null."""
     if not isinstance(value, dict):
         raise RowFault("a message is not an object with a role and content", f"{where} is {describe(value)}")
-    raw_role = value.get("role", value.get("from"))
-    role = ROLES.get(raw_role.lower()) if isinstance(raw_role, str) else None
+    role = role_of(value)
     if role is None:
-        raise RowFault(f"the role {_short(raw_role, 40)} is not known", where)
-    content = value.get("content", value.get("value", value.get("text")))
+        raise RowFault(
+            f"the role {_short(next((value[k] for k in ROLE_KEYS if k in value), None), 40)} is not known", where
+        )
+    content = next((value[key] for key in CONTENT_KEYS if key in value), None)
     if role == "function_call":
         return {"role": "assistant", "content": "", "tool_calls": _tool_calls(content, where)}
     message: Message = {"role": role, "content": _content(content, where, has_calls=bool(value.get("tool_calls")))}
@@ -128,7 +198,7 @@ def transcript_of(text: str) -> list[Message] | None:
 
 def tools_of(value: object) -> list[Any]:
     """Tool schemas, given as a list or as JSON text."""
-    parsed = _parsed(value, "tools") if isinstance(value, str) else value
+    parsed = json_of(value, "tools") if isinstance(value, str) else value
     if not isinstance(parsed, list) or not all(isinstance(tool, dict) for tool in parsed):
         raise RowFault("`tools` is not a list of schemas", _short(value))
     return parsed
@@ -155,7 +225,7 @@ def _part(part: object, where: str) -> str:
 
 
 def _tool_calls(value: object, where: str) -> list[Message]:
-    parsed = _parsed(value, "tool_calls") if isinstance(value, str) else value
+    parsed = json_of(value, "tool_calls") if isinstance(value, str) else value
     calls = parsed if isinstance(parsed, list) else [parsed]
     return [_tool_call(call, where) for call in calls]
 
@@ -166,7 +236,7 @@ def _tool_call(value: object, where: str) -> Message:
         raise RowFault("a tool call names no function", where)
     arguments = function.get("arguments", function.get("parameters")) or {}
     if isinstance(arguments, str):
-        arguments = _parsed(arguments, "arguments")
+        arguments = json_of(arguments, "arguments")
     if not isinstance(arguments, dict):
         raise RowFault("a tool call's arguments are not an object", where)
     call: Message = {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
@@ -174,7 +244,7 @@ def _tool_call(value: object, where: str) -> Message:
     return call | ({"id": identifier} if isinstance(identifier, str) and identifier else {})
 
 
-def _parsed(text: str, column: str) -> Any:
+def json_of(text: str, column: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -3,33 +3,42 @@
     text         {"text": str}
     instruction  {"messages": [...], "tools"?: [...], "tags"?: [...]}
     preference   {"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}
-    unpaired     {"prompt": [...], "completion": [...], "label": bool}
+    unpaired     {"prompt": [...], "completion": [...], "label": bool, "tools"?: [...]}
 
+Each may have "meta": {...} beside it: what is known of the row that is not trained on.
 A canonical row, normalised again, is itself.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.data.formats import Mapping, Part
+import orjson
+
+from pipeline.data.formats import LABELS, Mapping, Part
 from pipeline.data.messages import (
     Message,
     RowFault,
     check_order,
     describe,
+    exchanges_of,
+    json_of,
     message_of,
     messages_of,
+    role_of,
     text_of,
     tools_of,
     transcript_of,
 )
 
+_RANK_KEYS = ("rank", "ranking")
+_SCORE_KEYS = ("score", "rating", "reward", "overall_score")
+_SAID_KEYS = ("text", "content", "response", "answer", "output", "completion", "value")
+
 RawValues = dict[str, Any]
 Normaliser = Callable[[RawValues], dict[str, Any]]
-
-_LABELS = {"true": True, "1": True, "good": True, "yes": True, "false": False, "0": False, "bad": False, "no": False}
 
 
 def normaliser(mapping: Mapping) -> Normaliser:
@@ -39,22 +48,62 @@ def normaliser(mapping: Mapping) -> Normaliser:
         "turns": _turns,
         "conversation": _conversation,
         "preference": _preference,
+        "ranked": _ranked,
         "unpaired": _unpaired,
     }
     make = makers[mapping.layout]
     names = dict(mapping.columns)
-    if mapping.layout in ("turns", "conversation"):
-        return lambda row: make(_Columns(names, row)) | _tags(row)
-    return lambda row: make(_Columns(names, row))
+    has_tags = mapping.layout in ("turns", "conversation")
+
+    plain = _plain_turns(names) if mapping.layout == "turns" else None
+
+    def normalise(row: RawValues) -> dict[str, Any]:
+        made = (plain(row) if plain else None) or make(_Columns(names, row))
+        if has_tags and "tags" in row and (tags := _tags(row["tags"])):
+            made["tags"] = tags
+        if "meta" in row and (meta := _meta(row["meta"])):
+            made["meta"] = meta
+        return made
+
+    return normalise
 
 
-def _tags(row: RawValues) -> dict[str, Any]:
+def _plain_turns(names: dict[Part, str]) -> Callable[[RawValues], dict[str, Any] | None]:
+    """What makes a question and its answer of the commonest row by far, as `_turns` does, in a third of the time."""
+    question_name, answer_name, input_name = names["instruction"], names["output"], names.get("input", "")
+    others = [names[part] for part in ("system", "history") if part in names]
+
+    def plain(row: RawValues) -> dict[str, Any] | None:
+        question, answer = row.get(question_name), row.get(answer_name)
+        if type(question) is not str or type(answer) is not str or row.get(input_name):
+            return None
+        if (
+            not question
+            or not answer
+            or question.isspace()
+            or answer.isspace()
+            or (others and any(map(row.get, others)))
+        ):
+            return None
+        return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+    return plain
+
+
+def _tags(tags: object) -> list[str] | None:
     """What a row of instructions says that it is about: a word or a list of words under `tags`."""
-    tags = row.get("tags")
-    if not tags:
-        return {}
     words = [tags] if isinstance(tags, str) else tags
-    return {"tags": words} if isinstance(words, list) and all(isinstance(word, str) for word in words) else {}
+    return words if words and isinstance(words, list) and all(isinstance(word, str) for word in words) else None
+
+
+def _meta(value: object) -> dict[str, Any] | None:
+    """What is known of a row: an object, or one as JSON text; anything else under this name is not ours."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None
+    return value if isinstance(value, dict) else None
 
 
 class _Columns:
@@ -99,7 +148,11 @@ class _Columns:
 
 
 def _text(columns: _Columns) -> dict[str, Any]:
-    return {"text": columns.text("text")}
+    text = columns.text("text")
+    title = columns.optional("title")
+    if isinstance(title, str) and not title.isspace() and not text.lstrip("# \n").startswith(title):
+        return {"text": f"{title}\n\n{text}"}
+    return {"text": text}
 
 
 def _turns(columns: _Columns) -> dict[str, Any]:
@@ -110,21 +163,25 @@ def _turns(columns: _Columns) -> dict[str, Any]:
         asked = [{"role": "user", "content": columns.with_input(columns.text("instruction"))}]
     answered = _answer(answer, columns.name("output"))
     before = columns.system() + _history(columns) if columns.has_any("system", "history") else []
-    if not before and type(question) is type(answer) is str:
-        return {"messages": asked + answered}  # the commonest row by far, and in order as it is
     return _whole(before + asked + answered)
 
 
 def _history(columns: _Columns) -> list[Message]:
-    pairs = columns.optional("history") or []
+    """Earlier turns: pairs, objects of a question and an answer, messages, or questions and answers in turn."""
+    items = columns.optional("history") or []
     name = columns.name("history")
-    if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+    if isinstance(items, str):
+        items = json_of(items, name)
+    if not isinstance(items, list):
+        raise RowFault(f"`{name}` is {describe(items)}, not a list of [question, answer] pairs")
+    if items and all(isinstance(item, str) for item in items) and len(items) % 2 == 0:
+        items = list(zip(items[::2], items[1::2], strict=True))
+    if items and all(role_of(item) for item in items):
+        return messages_of(items, name)
+    turns = exchanges_of(items)
+    if turns is None:
         raise RowFault(f"`{name}` is not a list of [question, answer] pairs")
-    return [
-        {"role": role, "content": text_of(text, name)}
-        for pair in pairs
-        for role, text in zip(("user", "assistant"), pair, strict=True)
-    ]
+    return turns
 
 
 def _conversation(columns: _Columns) -> dict[str, Any]:
@@ -163,6 +220,62 @@ def _preference(columns: _Columns) -> dict[str, Any]:
     return row | ({"tools": tools_of(tools)} if tools else {})
 
 
+def _ranked(columns: _Columns) -> dict[str, Any]:
+    """The best answer of several against the worst: one pair a row, the clearest that it holds."""
+    name = columns.name("answers")
+    answers, scores = _scored(columns, columns.required("answers"), name)
+    if len(answers) < 2:
+        raise RowFault(f"`{name}` holds fewer than two answers")
+    best, worst = max(range(len(answers)), key=scores.__getitem__), min(range(len(answers)), key=scores.__getitem__)
+    if scores[best] == scores[worst]:
+        raise RowFault(f"all answers of `{name}` are ranked alike")
+    prompt = _checked_prompt(_with_system(columns, _prompt(columns)))
+    chosen, rejected = (_answer(answers[index], name) for index in (best, worst))
+    if chosen == rejected:
+        raise RowFault(f"the best and the worst answer of `{name}` are identical")
+    for answer in (chosen, rejected):
+        _check_answer(prompt, answer, name)
+    tools = columns.optional("tools")
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected} | ({"tools": tools_of(tools)} if tools else {})
+
+
+def _scored(columns: _Columns, answers: object, name: str) -> tuple[list[Any], list[float]]:
+    """Answers, and how good each is: higher is better, whatever the column says it in."""
+    if isinstance(answers, str):
+        answers = json_of(answers, name)
+    if not isinstance(answers, list):
+        raise RowFault(f"`{name}` is {describe(answers)}, not a list of answers".replace(", not text", ""))
+    for part, sign in (("ranks", -1), ("scores", 1)):
+        values = columns.optional(part)  # type: ignore[arg-type]
+        if isinstance(values, str):
+            values = json_of(values, columns.name(part))  # type: ignore[arg-type]
+        if values is not None:
+            return [_said(answer) for answer in answers], _numbers(values, len(answers), sign, columns.name(part))  # type: ignore[arg-type]
+    for keys, sign in ((_RANK_KEYS, -1), (_SCORE_KEYS, 1)):
+        found = [next((a[key] for key in keys if key in a), None) if isinstance(a, dict) else None for a in answers]
+        if answers and all(value is not None for value in found):
+            return [_said(answer) for answer in answers], _numbers(found, len(answers), sign, name)
+    return [_said(answer) for answer in answers], [-float(place) for place in range(len(answers))]
+
+
+def _numbers(values: object, count: int, sign: int, name: str) -> list[float]:
+    is_number = isinstance(values, list) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values
+    )
+    if not is_number or not isinstance(values, list):
+        raise RowFault(f"`{name}` is not a list of numbers", repr(values)[:80])
+    if len(values) != count:
+        raise RowFault(f"`{name}` does not have one number for each answer", f"{len(values)} for {count} answers")
+    return [sign * float(value) for value in values]
+
+
+def _said(answer: object) -> object:
+    """What an answer says, where it comes as an object with its score; a message and a plain text are themselves."""
+    if not isinstance(answer, dict) or role_of(answer):
+        return answer
+    return next((answer[key] for key in _SAID_KEYS if key in answer), answer)
+
+
 def _conversation_of(value: object, name: str) -> list[Message] | None:
     """The turns of an answer that comes with its prompt, as a list or a transcript; None for a bare answer."""
     if isinstance(value, str):
@@ -191,7 +304,7 @@ def _prompt(columns: _Columns) -> list[Message]:
     value = columns.optional("prompt")
     if value is None:
         raise RowFault("there is no prompt: the answers do not hold it, and no column does")
-    if isinstance(value, list):
+    if isinstance(value, list | dict):
         return messages_of(value, columns.name("prompt"))
     turns = transcript_of(columns.text("prompt"))
     if turns and turns[-1]["role"] == "assistant" and not turns[-1]["content"]:
@@ -226,15 +339,30 @@ def _check_answer(prompt: list[Message], answer: list[Message], name: str) -> No
 
 
 def _unpaired(columns: _Columns) -> dict[str, Any]:
-    prompt = _checked_prompt(_with_system(columns, _prompt(columns)))
-    answer = _answer(columns.required("completion"), columns.name("completion"))
-    _check_answer(prompt, answer, columns.name("completion"))
-    return {"prompt": prompt, "completion": answer, "label": _label(columns)}
+    value, name = columns.required("completion"), columns.name("completion")
+    turns = None if columns.has_any("prompt") else _conversation_of(value, name)
+    if turns:
+        prompt, answer = _last_answer(turns, name)
+    else:
+        prompt, answer = _prompt(columns), _answer(value, name)
+    prompt = _checked_prompt(_with_system(columns, prompt))
+    _check_answer(prompt, answer, name)
+    tools = columns.optional("tools")
+    row = {"prompt": prompt, "completion": answer, "label": _label(columns)}
+    return row | ({"tools": tools_of(tools)} if tools else {})
+
+
+def _last_answer(turns: list[Message], name: str) -> tuple[list[Message], list[Message]]:
+    """A conversation up to its last question, and what follows it."""
+    last = max((index for index, turn in enumerate(turns) if turn["role"] == "user"), default=-1) + 1
+    if not last or last == len(turns):
+        raise RowFault(f"`{name}` does not end with an answer")
+    return turns[:last], turns[last:]
 
 
 def _label(columns: _Columns) -> bool:
     value = columns.required("label")
-    label = _LABELS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None
+    label = LABELS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None
     if label is None:
         shown = value if isinstance(value, str) else describe(value)
         raise RowFault(f"`{columns.name('label')}` is neither true nor false", repr(shown)[:80])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.data.blocks import LineBlock, line_blocks
 from pipeline.data.json_rows import read_elements, read_lines
 from pipeline.data.raw import BadRow, RawRow
 from pipeline.data.sniffing import FileShape, sniff
@@ -44,6 +45,19 @@ class RawFile:
                     yield from self._streamed_rows(unpacked)
                 finally:
                     self._position = lambda: self.size_bytes
+
+    def blocks(self) -> Iterator[LineBlock]:
+        """One pass over a file of JSON lines, in blocks of them.
+
+        Raises:
+            BadData: if the file as a whole turns out to be damaged.
+        """
+        with unpack(self.path) as unpacked:
+            self._position = lambda: unpacked.packed_position
+            try:
+                yield from line_blocks(unpacked.stream)
+            finally:
+                self._position = lambda: self.size_bytes
 
     def _streamed_rows(self, unpacked: Unpacked) -> Iterator[RawRow | BadRow]:
         match self.shape.syntax:

@@ -6,7 +6,8 @@ import hashlib
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -105,6 +106,16 @@ class RowWriter:
         self._pending_bytes += len(line)
         if self._pending_bytes > _FLUSH_BYTES:
             self._flush()
+
+    def extend(self, data: bytes, sizes: Sequence[int]) -> None:
+        """Append lines that are written already: their bytes one after another, and the size of each."""
+        self._flush()
+        self._digest.update(data)
+        self._rows.write(data)
+        self._begins = array("Q", accumulate(sizes, initial=self.size_bytes))
+        self.size_bytes = self._begins.pop()
+        self.count += len(sizes)
+        self._flush()
 
     def hexdigest(self) -> str:
         """The SHA-256 of everything written."""

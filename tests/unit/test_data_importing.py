@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from pipeline.data.formats import Mapping
-from pipeline.data.importing import ImportProgress, import_file, import_rows, inspect_file
+from pipeline.data.importing import ImportProgress, import_file, import_rows
+from pipeline.data.inspecting import inspect_file
 from pipeline.data.rows import RowFile, RowWriter
 from pipeline.errors import BadData
 
@@ -29,13 +30,13 @@ def test_rows_and_rejections_together_are_every_row_of_the_file(tmp_path: Path) 
     shuffle = random.Random(1)
     good = [{"prompt": f"q{n}", "completion": f"a{n}"} for n in range(300)]
     bad: list[Any] = (
-        [{"prompt": "q", "completion": ""}] * 20 + ["{broken"] * 10 + ['{"prompt": "\\ud800", "completion": "x"}'] * 5
+        [{"prompt": "q", "completion": ""}] * 20 + ["{broken"] * 10 + ['{"prompt": "q", "completion": {}}'] * 5
     )
     lines = good + bad
     shuffle.shuffle(lines)
     report = import_file(write_lines(tmp_path / "a.jsonl", lines), "a.jsonl", tmp_path / "out")
     assert (report.num_rows, report.num_rejected) == (300, 35)
-    assert report.reasons == {"`completion` is empty": 20, "not valid JSON": 10, "the text is not valid UTF-8": 5}
+    assert report.reasons == {"`completion` is empty": 20, "not valid JSON": 10, "the role None is not known": 5}
     kept = [row["messages"][0]["content"] for row in RowFile(tmp_path / "out" / "rows.jsonl")]
     assert kept == [line["prompt"] for line in lines if isinstance(line, dict) and line["completion"]]
     rejected = list(RowFile(tmp_path / "out" / "rejected.jsonl"))
@@ -102,9 +103,9 @@ def test_unknown_columns_need_a_mapping_and_take_one(tmp_path: Path) -> None:
 
 
 def test_a_file_of_which_nothing_can_be_used_says_why_not(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "a.jsonl", [{"text": ""}] * 3 + [{"text": 5}])
+    path = write_lines(tmp_path / "a.jsonl", [{"text": ""}] * 3 + [{"text": True}])
     with pytest.raises(
-        BadData, match=r"None of the 4 rows .* `text` is empty \(3\); `text` is a number, not text \(1\)"
+        BadData, match=r"None of the 4 rows .* `text` is empty \(3\); `text` is true or false, not text \(1\)"
     ):
         import_file(path, "a.jsonl", tmp_path / "out")
     assert not (tmp_path / "out" / "report.json").exists()

@@ -30,7 +30,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
 from pipeline.data.formats import Mapping
-from pipeline.data.importing import ImportProgress, ImportReport, Inspection, inspect_file
+from pipeline.data.hub import HubOrigin
+from pipeline.data.importing import ImportProgress, ImportReport
+from pipeline.data.inspecting import Inspection, inspect_file
 from pipeline.errors import BadData, DiskFull, HoneError
 from pipeline.model_folder import write_atomically
 from store.datasets import read_report
@@ -58,6 +60,8 @@ class Upload(BaseModel):
     name: str
     size_bytes: int
     sha256: str
+    hub: HubOrigin | None = None
+    """Where on the hub it was fetched, if it was."""
 
     @property
     def folder(self) -> Path:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import orjson
 from fastapi import APIRouter, Body, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
@@ -100,6 +101,14 @@ def download_rejected_of_upload(upload_id: str) -> Any:
     return _download(upload.import_folder / "rejected.jsonl", f"{upload.name}.rejected.jsonl")
 
 
+@router.get("/uploads/{upload_id}/report")
+def download_account_of_upload(upload_id: str) -> Any:
+    """What became of every row of an import that is not kept yet."""
+    upload = find_upload(upload_id)
+    _imported(imports().status(upload))
+    return _account(upload.import_folder, f"{upload.name}.report.jsonl")
+
+
 @router.post("/datasets", status_code=201)
 def keep(request: Request, upload_id: str = Body(), name: str = Body()) -> Any:
     """Keep the import of an upload as a dataset version."""
@@ -114,12 +123,14 @@ def keep_upload(upload: Upload, *, name: str, person_id: int | None) -> datasets
         BadData: if the import is not done, or the name cannot be used.
     """
     _imported(imports().status(upload))
-    provenance = {
+    provenance: dict[str, Any] = {
         "made_by": "upload",
         "file_name": upload.name,
         "file_sha256": upload.sha256,
         "file_size_bytes": upload.size_bytes,
     }
+    if upload.hub is not None:
+        provenance |= {"made_by": "hub"} | upload.hub.model_dump(mode="json")
     with writing() as session:
         added = datasets.add_version(
             session, upload.import_folder, name=name, provenance=provenance, created_by_id=person_id
@@ -160,6 +171,14 @@ def download_rejected(version_id: int) -> Any:
     return _download_of(version_id, "rejected.jsonl", "rejected.jsonl")
 
 
+@router.get("/datasets/{version_id}/report")
+def download_account(version_id: int) -> Any:
+    """What became of every row of the file: taken, repaired (how), rejected (why); as JSON lines."""
+    with reading() as session:
+        version = datasets.get_version(session, version_id)
+    return _account(datasets.folder_of(version), f"{version.dataset.name}-v{version.number}.report.jsonl")
+
+
 def refusal_of(error: HoneError) -> JSONResponse:
     status = 507 if isinstance(error, DiskFull) else 404 if isinstance(error, NoSuchDataset | NoSuchUpload) else 422
     return JSONResponse({"error": error.message, "advice": error.advice, "kind": error.kind}, status_code=status)
@@ -182,6 +201,7 @@ def _described(version: DatasetVersion) -> dict[str, Any]:
         "kind": version.kind,
         "format": version.format,
         "num_rows": version.num_rows,
+        "num_repaired": version.num_repaired,
         "num_rejected": version.num_rejected,
         "size_bytes": version.size_bytes,
         "source_name": version.source_name,
@@ -196,6 +216,14 @@ def _download_of(version_id: int, file_name: str, ending: str) -> Any:
     return _download(datasets.folder_of(version) / file_name, f"{version.dataset.name}-v{version.number}.{ending}")
 
 
+def _account(folder: Path, shown_name: str) -> StreamingResponse:
+    lines = (orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE) for item in datasets.account_of(folder))
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=_as_file(shown_name))
+
+
 def _download(path: Path, shown_name: str) -> FileResponse:
-    disposition = f"attachment; filename*=UTF-8''{quote(shown_name, safe='')}"
-    return FileResponse(path, media_type="application/x-ndjson", headers={"content-disposition": disposition})
+    return FileResponse(path, media_type="application/x-ndjson", headers=_as_file(shown_name))
+
+
+def _as_file(shown_name: str) -> dict[str, str]:
+    return {"content-disposition": f"attachment; filename*=UTF-8''{quote(shown_name, safe='')}"}

@@ -9,7 +9,8 @@ from html import escape
 from typing import Any
 
 from pipeline.data.formats import LAYOUTS, PART_HELP, Mapping
-from pipeline.data.importing import ImportReport, Inspection
+from pipeline.data.importing import ImportReport
+from pipeline.data.inspecting import Inspection
 from store.datasets import Use
 from store.schema import DatasetVersion
 from webapp.data.row_views import rows_view
@@ -106,6 +107,9 @@ def import_sentence(report: ImportReport) -> str:
     )
     if report.file_format.startswith("plain text"):
         columns = "cut into passages at blank lines"
+    repaired = (
+        f'; {number(report.num_repaired)} repaired: <a href="#repaired">see how</a>' if report.num_repaired else ""
+    )
     rejected = (
         f'; {number(report.num_rejected)} rejected: <a href="#rejected">see why</a>'
         if report.num_rejected
@@ -113,7 +117,7 @@ def import_sentence(report: ImportReport) -> str:
     )
     return (
         f'<p class="h-found">{chip("", "Ready", "good")}<span><b>{number(report.num_rows)} {report.kind} '
-        f"{'row' if report.num_rows == 1 else 'rows'}</b>, {escape(columns)}{rejected}.</span></p>"
+        f"{'row' if report.num_rows == 1 else 'rows'}</b>, {escape(columns)}{repaired}{rejected}.</span></p>"
     )
 
 
@@ -126,9 +130,20 @@ def import_done(
     return (
         '<div class="h-review">'
         + aside
+        + _pairs_note(report.mapping)
         + f'<h3 class="h-h2">First rows</h3>{rows_view(rows, 1)}'
+        + (_repaired_part(report, f"/api/uploads/{upload_id}/report") if report.num_repaired else "")
         + (_rejected_part(report, rejected, f"/api/uploads/{upload_id}/rejected") if report.num_rejected else "")
         + "</div>"
+    )
+
+
+def _repaired_part(report: ImportReport, address: str) -> str:
+    return (
+        '<section id="repaired" class="h-stack"><div class="h-line h-apart">'
+        f'<h3 class="h-h2">{counted(report.num_repaired, "repaired row")}</h3>'
+        f'<a class="h-button h-slim" href="{address}" download>Download the report</a></div>'
+        f"{reasons_list(report.repairs)}</section>"
     )
 
 
@@ -163,7 +178,13 @@ def mapping_preview(inspection: Inspection) -> str:
     note = (
         f'<p class="h-quiet">{number(lost)} of the first {number(lost + len(inspection.rows))} rows cannot be used.</p>'
     )
-    return (note if lost else "") + rows_view(inspection.rows[:2], 1)
+    return _pairs_note(inspection.mapping) + (note if lost else "") + rows_view(inspection.rows[:2], 1)
+
+
+def _pairs_note(mapping: Mapping | None) -> str:
+    if mapping is None or mapping.layout != "ranked":
+        return ""
+    return '<p class="h-quiet">Each row makes one pair: its best answer and its worst.</p>'
 
 
 def mapping_words(mapping: Mapping) -> str:
@@ -215,6 +236,8 @@ def dataset_facts(version: DatasetVersion, report: ImportReport) -> str:
     source = escape(version.source_name)
     if origin.get("made_by") == "upload":
         source = f"{source}, {file_size(origin.get('file_size_bytes'))}"
+    if origin.get("made_by") == "hub":
+        source = f"{escape(str(origin.get('dataset')))}, {escape(str(origin.get('split') or 'all rows'))}"
     rejected = f"{number(version.num_rejected)}" if version.num_rejected else "none"
     return facts(
         [
@@ -223,9 +246,12 @@ def dataset_facts(version: DatasetVersion, report: ImportReport) -> str:
                 f'<span class="h-tag">{escape(version.kind)}</span> {escape(LAYOUTS[report.mapping.layout].title)}',
             ),
             ("Rows", number(version.num_rows)),
+            ("Repaired", _repaired_fact(report)),
             ("Rejected", rejected),
+            ("Account of every row", f'<a href="/api/datasets/{version.id}/report" download>Download the report</a>'),
             ("Size", file_size(version.size_bytes)),
             ("Source", source),
+            ("Revision", _hash(origin.get("revision"))),
             ("Format", f"{escape(report.file_format)}, {escape(version.format)}"),
             ("Columns", mapping_words(report.mapping)),
             ("Not used", ", ".join(f"<code>{escape(column)}</code>" for column in report.unused_columns)),
@@ -236,6 +262,13 @@ def dataset_facts(version: DatasetVersion, report: ImportReport) -> str:
             ("Hash", _hash(version.sha256)),
         ]
     )
+
+
+def _repaired_fact(report: ImportReport) -> str:
+    if not report.num_repaired:
+        return "none"
+    ways = "; ".join(f"{escape(how)} ({number(count)})" for how, count in report.repairs.items())
+    return f'{number(report.num_repaired)} <span class="h-quiet h-small">{ways}</span>'
 
 
 def _hash(sha256: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from html import escape
 from pathlib import PurePath
@@ -15,6 +16,17 @@ from pipeline.data.rows import RowFile
 from pipeline.errors import BadData, HoneError
 from store import datasets
 from store.database import reading
+from webapp.data.hub_uploads import fetch
+from webapp.data.saved_mappings import (
+    NUM_SAVED_FIELDS,
+    build_saved_mappings,
+    chosen_mapping,
+    delete,
+    drawn,
+    offered,
+    rename,
+    save,
+)
 from webapp.data.upload_folders import (
     ImportStatus,
     NoSuchUpload,
@@ -60,12 +72,28 @@ also as .gz, .zst or .zip. You see what is in it before anything is kept.</p></d
 <div class="h-error" role="alert" hidden></div></div></div>"""
 
 
+_HUB_WORDS = (
+    '<p class="h-quiet h-small">Only Parquet, JSON and CSV files are fetched, at one commit; a script in it is '
+    "never run.</p>"
+)
+
+
 def build() -> None:
     html(page_header("Data", "Rows to learn from: conversations, preferences, judged answers or plain text."))
     upload_id = gr.State("")
     address = gr.Textbox(visible=False)
     timer = gr.Timer(LIVE_SECONDS, active=False)
-    drop = gr.HTML(_DROP_ZONE, apply_default_css=False, js_on_load=_START)
+    with gr.Column() as drop:
+        gr.HTML(_DROP_ZONE, apply_default_css=False, js_on_load=_START)
+        with gr.Accordion("Or fetch a dataset from the Hugging Face hub", open=False, elem_classes="h-card"):
+            with gr.Row(elem_classes="h-keep"):
+                hub_id = gr.Textbox(label="Dataset", placeholder="owner/name", max_lines=1, min_width=220)
+                config = gr.Textbox(label="Configuration", placeholder="default", max_lines=1, min_width=140)
+                split = gr.Textbox(label="Split", placeholder="train", max_lines=1, min_width=140)
+                revision = gr.Textbox(label="Revision", placeholder="main", max_lines=1, min_width=140)
+                get = gr.Button("Fetch", variant="primary", elem_classes="h-fit")
+            html(_HUB_WORDS)
+            fetched = html(min_height=24)
     with gr.Column(elem_classes="h-card", visible=False) as review:
         header = html()
         found = html(min_height=24)
@@ -75,6 +103,7 @@ def build() -> None:
             keep = gr.Button("Keep this dataset", variant="primary", elem_classes="h-fit")
             remap = gr.Button("Map columns differently", elem_classes="h-fit")
         with gr.Column(visible=False) as mapping_form:
+            saved = build_saved_mappings()
             layout = gr.Radio(
                 [(facts.title, name) for name, facts in LAYOUTS.items()], label="Each row is", value="turns"
             )
@@ -87,13 +116,29 @@ def build() -> None:
     table = html(min_height=176)
 
     state = [found, shown, mapping_form, keep_form, timer]
-    whole = [leave, upload_id, drop, review, header, *state, layout, *columns, preview, name, table]
+    whole = [leave, upload_id, drop, review, header, *state, layout, *columns, preview, name, table, *saved.fields]
     on_load(_open, outputs=whole)
+    hub = [hub_id, config, split, revision]
+    for trigger in (get.click, hub_id.submit):
+        trigger(
+            _fetch,
+            inputs=hub,
+            outputs=[fetched, address],
+            show_progress="hidden",
+            concurrency_limit=4,
+            api_visibility="private",
+        ).then(None, inputs=address, js=_FOLLOW, api_visibility="private")
     timer.tick(_refresh, inputs=upload_id, outputs=state, **_QUIET)
     mapping = [upload_id, layout, *columns]
     layout.input(_choose_layout, inputs=mapping, outputs=[*columns, preview], **_QUIET)
     for column in columns:
         column.input(_preview, inputs=mapping, outputs=preview, trigger_mode="always_last", **_QUIET)
+    saved.choice.input(
+        _use_saved, inputs=[upload_id, saved.choice], outputs=[layout, *columns, preview, *saved.fields], **_QUIET
+    )
+    saved.save.click(_save_mapping, inputs=[saved.name, *mapping], outputs=saved.fields, **_QUIET)
+    saved.rename.click(_rename_mapping, inputs=[upload_id, saved.choice, saved.name], outputs=saved.fields, **_QUIET)
+    saved.delete.click(_delete_mapping, inputs=[upload_id, saved.choice], outputs=saved.fields, **_QUIET)
     check.click(_read_all, inputs=mapping, outputs=[preview, *state], **_QUIET)
     remap.click(_map_again, inputs=mapping, outputs=[mapping_form, keep_form, preview, shown], **_QUIET)
     keep.click(_keep, inputs=[upload_id, name], outputs=[notice, address], api_visibility="private").then(
@@ -111,30 +156,33 @@ def _part_field(part: Part) -> gr.Dropdown:
 
 def _open(request: gr.Request) -> list[Any]:
     table = _table()
+    unchanged = [gr.skip()] * NUM_SAVED_FIELDS
     wanted = query_value(request, "upload")
     if not wanted:
-        return [gr.skip(), "", *[gr.skip()] * (len(PARTS) + 10), "", table]
+        return [gr.skip(), "", *[gr.skip()] * (len(PARTS) + 10), "", table, *unchanged]
     try:
         upload = find_upload(wanted)
     except HoneError as error:
         closed = [gr.skip()] * (len(PARTS) + 3)
         shown = [gr.Column(visible=True), "", *_failed(error)]
-        return [gr.Button(visible=False), "", gr.skip(), *shown, *closed, table]
+        return [gr.Button(visible=False), "", gr.skip(), *shown, *closed, table, *unchanged]
     try:
         inspection = inspect(upload)
     except HoneError as error:
-        shown = [gr.HTML(visible=False), gr.Column(visible=True), review_header(upload.name, upload.size_bytes)]
+        shown = [gr.Column(visible=False), gr.Column(visible=True), review_header(upload.name, upload.size_bytes)]
         closed = [gr.skip()] * (len(PARTS) + 3)
-        return [gr.skip(), upload.id, *shown, *_failed(error), *closed, table]
+        return [gr.skip(), upload.id, *shown, *_failed(error), *closed, table, *unchanged]
     status = imports().status(upload)
     if inspection.mapping and status.state == "waiting":
         imports().start(upload)
-    mapping = (status.report.mapping if status.report else None) or inspection.mapping or inspection.suggestion
+    known = None if inspection.mapping else offered(inspection.columns)
+    mapping = (status.report.mapping if status.report else None) or inspection.mapping
+    mapping = mapping or (known[1] if known else inspection.suggestion)
     layout = mapping.layout if mapping else "turns"
     return [
         gr.skip(),
         upload.id,
-        gr.HTML(visible=False),
+        gr.Column(visible=False),
         gr.Column(visible=True),
         review_header(upload.name, upload.size_bytes, inspection.file_format),
         *_refresh(upload.id),
@@ -143,6 +191,7 @@ def _open(request: gr.Request) -> list[Any]:
         _preview_of(upload, mapping) if mapping else "",
         _suggested_name(upload.name),
         table,
+        *drawn(inspection.columns, known[0] if known else 0),
     ]
 
 
@@ -221,6 +270,47 @@ def _read_all(upload_id: str, layout: str, *columns: str) -> list[Any]:
 
 def _map_again(upload_id: str, layout: str, *columns: str) -> list[Any]:
     return [gr.Column(visible=True), gr.Row(visible=False), _preview(upload_id, layout, *columns), ""]
+
+
+def _fetch(dataset: str, config: str, split: str, revision: str) -> Iterator[tuple[str, Any]]:
+    try:
+        for step in fetch(dataset, config=config, split=split, revision=revision):
+            if isinstance(step, str):
+                yield f'<p class="h-quiet" role="status">{escape(step)}</p>', gr.skip()
+            else:
+                yield "", f"/data?upload={step.id}"
+    except HoneError as error:
+        yield error_block(error), gr.skip()
+
+
+def _use_saved(upload_id: str, mapping_id: int) -> list[Any]:
+    upload = find_upload(upload_id)
+    columns = inspect(upload).columns
+    try:
+        mapping = chosen_mapping(mapping_id)
+    except HoneError as error:
+        fields = drawn(columns, notice=error_block(error))
+        return [gr.skip()] * (len(PARTS) + 2) + fields
+    if mapping is None:
+        return [gr.skip()] * (len(PARTS) + 2) + drawn(columns)
+    choices = _part_choices(columns, mapping.layout, dict(mapping.columns))
+    return [mapping.layout, *choices, _preview_of(upload, mapping), *drawn(columns, mapping_id)]
+
+
+def _save_mapping(request: gr.Request, name: str, upload_id: str, layout: str, *columns: str) -> list[Any]:
+    try:
+        mapping, known = _mapping(layout, columns), inspect(find_upload(upload_id)).columns
+    except HoneError as error:
+        return [gr.skip()] * (NUM_SAVED_FIELDS - 1) + [error_block(error)]
+    return save(mapping, name, known, request)
+
+
+def _rename_mapping(upload_id: str, mapping_id: int, name: str) -> list[Any]:
+    return rename(mapping_id, name, inspect(find_upload(upload_id)).columns)
+
+
+def _delete_mapping(upload_id: str, mapping_id: int) -> list[Any]:
+    return delete(mapping_id, inspect(find_upload(upload_id)).columns)
 
 
 def _mapping(layout: str, columns: tuple[str, ...]) -> Mapping:
