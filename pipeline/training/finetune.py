@@ -96,7 +96,7 @@ def make_trainee(spec: FineTuneSpec, context: Context) -> Trainee:
         tokenizer=tokenizer,
         kind="full" if base is None else "adapter",
         base=base,
-        max_length=_length_within(context_length_of(model), spec.max_length),
+        max_length=length_within(context_length_of(model), spec.max_length),
         saved_dtype=_dtype_of(found, model),
     )
 
@@ -187,7 +187,12 @@ def merged(model: str, *, device: str, dtype: Dtype = "auto") -> Any:
     return loaded.merge_and_unload()
 
 
-def _length_within(longest: int | None, asked: int) -> int:
+def length_within(longest: int | None, asked: int) -> int:
+    """The longest sequence to train on, in tokens: what was asked for, or for 0 what the model reads, within reason.
+
+    Raises:
+        SpecFaults: if the model reads less than was asked for.
+    """
     if not asked:
         return min(longest or MOST_TOKENS_BY_DEFAULT, MOST_TOKENS_BY_DEFAULT)
     if longest is not None and asked > longest:
