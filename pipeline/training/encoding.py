@@ -40,13 +40,23 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, add_spec
         yield from batch.encodings
 
 
+_SPACES = ("Ġ", "▁")
+"""How byte-level and SentencePiece vocabularies write a space."""
+
+
 def pieces(tokenizer: PreTrainedTokenizerBase, text: str, encoding: Encoding) -> tuple[list[str], list[bool]]:
     """The part of `text` that each token stands for, and whether it is special; joined, the parts are the whole text.
 
-    A token that only goes on with a character has none. One that the tokenizer puts before the text has its name.
+    A token that only goes on with a character, or is a space that was added, has none. One that the tokenizer puts
+    before the text has its name.
     """
     special = {at for at, token in tokenizer.added_tokens_decoder.items() if token.special}
-    ends = [end for _, end in encoding.offsets]
+    offsets = [
+        # A space that the tokenizer puts before a word counts the word's first character as its own.
+        (start, start) if token in _SPACES and not text[start:end].isspace() else (start, end)
+        for token, (start, end) in zip(encoding.tokens, encoding.offsets, strict=True)
+    ]
+    ends = [end for _, end in offsets]
     last = max((at for at, end in enumerate(ends) if end), default=-1)
     parts, shown_to = [], 0
     for at, (token, end) in enumerate(zip(encoding.ids, ends, strict=True)):

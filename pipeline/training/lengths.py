@@ -241,9 +241,12 @@ def _num_bins(lengths: Counts, room: int) -> int:
 
 
 def histogram(lengths: Counts) -> tuple[list[int], list[int]]:
-    """Edges and counts of rows by length: each edge is about a fifth above the one before, powers of two among them."""
+    """Edges and counts of rows by length, from each edge up to below the next.
+
+    Each bar reaches about a fifth further than the one before it; the last length of some is a power of two.
+    """
     most = int(lengths.max(initial=1))
-    edges = sorted({1, *(round(2 ** (step / 4)) for step in range(4 * most.bit_length() + 1))})
+    edges = sorted({1, *(round(2 ** (step / 4)) + 1 for step in range(4 * most.bit_length() + 1))})
     edges = edges[: bisect_left(edges, most + 1) + 1]
     counts, _ = np.histogram(lengths[lengths > 0], bins=edges)
     return edges, counts.tolist()
