@@ -80,6 +80,14 @@ class Fit:
         """Sequences that the kept rows are laid into, each of at most `max_length` tokens."""
         return num_packed(self.lengths[self.is_kept].sum(axis=1), self.max_length)
 
+    def packed_estimate(self, num_rows: int) -> int:
+        """Sequences that `num_rows` rows of such lengths would be laid into: these ones over and over."""
+        kept = self.lengths[self.is_kept].sum(axis=1)
+        if not len(kept):
+            return 0
+        together = np.resize(kept, min(num_rows, ROWS_PACKED_AT_ONCE))
+        return round(num_packed(together, self.max_length) * num_rows / len(together)) if num_rows else 0
+
     def num_blocks(self) -> int:
         """Whole blocks that documents fill when they are laid end to end."""
         return self.num_tokens // self.max_length

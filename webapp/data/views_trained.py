@@ -43,6 +43,10 @@ def trained_row_view(row: TrainedRow) -> str:
             "Pre-training makes a tokenizer of its own from the text, which cuts it elsewhere; every token is trained, "
             f"in blocks of {number(row.max_length)} tokens that documents are laid into end to end."
         )
+    if row.recipe == "dpo":
+        remarks.append(
+            "Alignment makes the trained tokens of the chosen answer likelier, and the rejected one's rarer."
+        )
     notes = "".join(f'<div class="h-note"><p>{escape(remark)}</p></div>' for remark in remarks)
     if len(row.sequences) == 1:
         return notes + _sequence_view(row.sequences[0])

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline.errors import HoneError
+from pipeline.training.settings import usual_length
 from store import datasets, jobs, models
 from store.database import reading, writing
 from store.schema import ACTIVE_STATES, DatasetVersion, JobState, Model
@@ -43,12 +44,11 @@ from workers import queue
 
 LIVE_SECONDS = 1.0
 SECONDS_UNTIL_SAID = 0.3
-DEFAULT_LENGTH = 2048
 
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _SHOWING: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
 _REMEMBER = (
-    "(model, length, row) => { const address = new URL(location); if (!address.searchParams.get('id')) return; "
+    "(model, length, row) => { const address = new URL(location); if (!model) return; "
     "for (const [name, value] of Object.entries({model, length: length ?? 0, row: row ?? 1})) "
     "address.searchParams.set(name, value ?? ''); history.replaceState(null, '', address); }"
 )
@@ -123,7 +123,8 @@ def _open(request: gr.Request) -> list[Any]:
         row = min(max(query_id(request, "row") or 1, 1), version.num_rows)
     except HoneError as error:
         back = f'<div class="h-line">{link_button("All data", "/data")}</div>'
-        return [0, "", page_header("What is trained") + error_block(error) + back, *[gr.skip()] * 8]
+        shown = f'<div class="h-stack">{page_header("What is trained")}{error_block(error)}{back}</div>'
+        return [0, "", shown, *[gr.skip()] * 8]
     header = dataset_header(version, "/trained")
     if version.kind == "unpaired":
         return [0, "", header + _UNPAIRED, *[gr.skip()] * 8]
@@ -267,7 +268,7 @@ def _report(version_id: int, model: str, length: float | None) -> list[Any]:
 
 def _length_of(report: LengthsReport, length: float | None) -> int:
     """The length that is asked for, or what training takes by default."""
-    return _tokens(length) or min(report.told["context_length"] or DEFAULT_LENGTH, DEFAULT_LENGTH)
+    return _tokens(length) or usual_length(report.told["context_length"])
 
 
 def _start(version_id: int, draw: str, model: str, length: float | None, request: gr.Request) -> list[Any]:
