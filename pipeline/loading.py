@@ -131,6 +131,21 @@ def context_length_of(model: PreTrainedModel | PeftModel) -> int | None:
     return length
 
 
+def context_length_at(model: str | Path) -> int | None:
+    """The same for a model whose weights are not loaded.
+
+    Raises:
+        BadModel: if the model or its configuration cannot be found.
+    """
+    from transformers import AutoConfig
+
+    base = resolve_model(model).base
+    with _explained(base):
+        config = AutoConfig.from_pretrained(**_address(base), trust_remote_code=False)
+    length: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return length
+
+
 def _put_adapter_on(base: PreTrainedModel, adapter: Path, *, device: str, for_training: bool) -> PeftModel:
     from peft import PeftModel
 

@@ -168,3 +168,63 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     air = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     return low - air, high + air
+
+
+def bar_chart(
+    title: str, edges: Sequence[int], counts: Sequence[int], *, unit: str, limit: int, limit_words: str
+) -> str:
+    """A card with bars over a logarithmic axis: how many of something have a size from one edge to the next.
+
+    Args:
+        edges: One more than there are bars, ascending, from 1.
+        limit: Bars beyond it are hollow, and the legend says that they are `limit_words`.
+    """
+    first = next((at for at, count in enumerate(counts) if count), 0)
+    edges, counts = edges[first:], counts[first:]
+    if not counts:
+        return _figure(
+            title, unit, "", '<div class="h-plot h-plot-empty"><span>There is nothing to count.</span></div>'
+        )
+    scale = _Scale(math.log2(edges[0]), math.log2(max(edges[-1], limit + 1)), 0, max(counts) * 1.06)
+    bars = "".join(_bar(edges[at], edges[at + 1], count, limit, scale, unit) for at, count in enumerate(counts))
+    values = [tick for tick in ticks(0, scale.high, 4) if tick == int(tick)]
+    powers = [2**power for power in range(21) if scale.first <= power <= scale.last]
+    powers = powers[:: math.ceil(len(powers) / 8) or 1]
+    lines = "".join(f'<line x1="0" x2="100" y1="{scale.y(tick):.2f}" y2="{scale.y(tick):.2f}"/>' for tick in values)
+    words = "".join(f'<span class="h-y" style="top:{scale.y(tick):.2f}%">{_tick_words(tick)}</span>' for tick in values)
+    words += "".join(
+        f'<span class="h-x" style="left:{scale.x(math.log2(power)):.2f}%">{number(power)}</span>' for power in powers
+    )
+    at_limit = f"{scale.x(math.log2(limit + 1)):.2f}"
+    body = (
+        f'<div class="h-plot"><div class="h-bars"><svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(title)}, in {escape(unit)}"><g class="h-grid">{lines}</g>{bars}'
+        f'<line class="h-limit" x1="{at_limit}" x2="{at_limit}" y1="0" y2="100"/></svg>{words}</div></div>'
+    )
+    legend = (
+        f'<span><i class="h-swatch"></i>whole</span><span><i class="h-swatch h-beyond"></i>{escape(limit_words)} '
+        f"at <b>{number(limit)}</b></span>"
+    )
+    return _figure(title, unit, legend, body)
+
+
+def _figure(title: str, unit: str, legend: str, body: str) -> str:
+    return (
+        f'<figure class="h-chart"><figcaption class="h-card-head"><span class="h-h2">{escape(title)} '
+        f'<span class="h-quiet">{escape(unit)}</span></span><span class="h-legend">{legend}</span></figcaption>'
+        f"{body}</figure>"
+    )
+
+
+def _bar(start: int, end: int, count: int, limit: int, scale: _Scale, unit: str) -> str:
+    if not count:
+        return ""
+    sizes = f"{number(start)} to {number(end - 1)}" if end - 1 > start else number(start)
+    told = f"<title>{sizes} {escape(unit)}: {number(count)}</title>"
+    kind = "h-beyond" if start > limit else ""
+    left, right = scale.x(math.log2(start)), scale.x(math.log2(end))
+    top = scale.y(count)
+    return (
+        f'<rect class="h-bar-of {kind}" x="{left:.2f}" y="{top:.2f}" width="{max(right - left - 0.3, 0.2):.2f}" '
+        f'height="{100 - top:.2f}">{told}</rect>'
+    )

@@ -32,12 +32,13 @@ def main() -> None:
 
 def _answer(render: Any, asked: dict[str, Any]) -> dict[str, Any]:
     try:
-        rendered, _ = render(
+        rendered, said = render(
             conversations=[asked["messages"]],
             tools=asked["tools"],
             chat_template=asked["template"],
             add_generation_prompt=asked["add_generation_prompt"],
             continue_final_message=asked["continue_final_message"],
+            return_assistant_tokens_mask=asked["marks_answers"],
             **asked["variables"],
         )
     except MemoryError:
@@ -46,7 +47,7 @@ def _answer(render: Any, asked: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"[:500]}
     if len(rendered[0]) > OUTPUT_LIMIT_CHARACTERS:
         return {"error": f"it wrote {len(rendered[0]):,} characters; at most {OUTPUT_LIMIT_CHARACTERS:,} are taken"}
-    return {"text": rendered[0]}
+    return {"text": rendered[0], "said": said[0] if said else []}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pipeline.generation.requests import BadTemplate
 from pipeline.generation.template_child import SECONDS_LIMIT
+from pipeline.training.chat_templates import Conversation, Rendered, refused
 
 Ending = Literal["answer_begins", "answer_goes_on", "nothing"]
 """What a prompt ends with: the beginning of an answer, the part of one that is there already, or the last message."""
@@ -40,23 +41,55 @@ class TemplateRenderer:
         Raises:
             BadTemplate: if the template refuses the conversation, is broken, or runs past its limits.
         """
+        return self._rendered(
+            template,
+            messages,
+            tools,
+            variables or {},
+            add_generation_prompt=ending == "answer_begins",
+            continue_final_message=ending == "answer_goes_on",
+        ).text
+
+    def render_marked(self, conversation: Conversation) -> Rendered:
+        """A conversation as training renders it (`pipeline.training.chat_templates.Render`), with the same limits.
+
+        Raises:
+            BadTemplate: if the template refuses the conversation, is broken, or runs past its limits.
+        """
+        return self._rendered(
+            conversation.template,
+            conversation.messages,
+            conversation.tools,
+            conversation.variables,
+            add_generation_prompt=conversation.begins_answer,
+            marks_answers=conversation.is_marked,
+        )
+
+    def _rendered(
+        self,
+        template: str,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None,
+        variables: dict[str, Any],
+        *,
+        add_generation_prompt: bool,
+        continue_final_message: bool = False,
+        marks_answers: bool = False,
+    ) -> Rendered:
         asked = {
             "template": template,
             "messages": list(messages),
             "tools": tools,
-            "variables": variables or {},
-            "add_generation_prompt": ending == "answer_begins",
-            "continue_final_message": ending == "answer_goes_on",
+            "variables": variables,
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": continue_final_message,
+            "marks_answers": marks_answers,
         }
         with self._lock:
             answer = self._ask(json.dumps(asked))
         if "error" in answer:
-            raise BadTemplate(
-                f"The model's chat template cannot render this conversation: {answer['error']}.",
-                "Some templates know no system prompt, or want user and assistant turns to alternate: try without.",
-            )
-        text: str = answer["text"]
-        return text
+            raise refused(answer["error"])
+        return Rendered(answer["text"], tuple((start, end) for start, end in answer["said"]))
 
     def close(self) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.generation.requests import BadPrompt
 from pipeline.generation.templates import Ending, TemplateRenderer
 from pipeline.loading import load_tokenizer
+from pipeline.training.encoding import encode, pieces
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,20 +65,9 @@ class ChatTokenizer:
         """The same tokens with the part of the prompt that each stands for; joined, they are the whole prompt."""
         text, has_markers = self._prompt_text(messages, tools, continue_final_message=continue_final_message)
         with self._lock:
-            encoded = self._tokenizer(text, add_special_tokens=not has_markers, return_offsets_mapping=True)
-            special = {at for at, token in self._tokenizer.added_tokens_decoder.items() if token.special}
-        ids: list[int] = encoded["input_ids"]
-        ends = [end for _, end in encoded["offset_mapping"]]
-        last = max((at for at, end in enumerate(ends) if end), default=-1)
-        shown, shown_to = [], 0
-        for at, (token, end) in enumerate(zip(ids, ends, strict=True)):
-            if end == 0 and token in special:  # put before the text by the tokenizer, and no part of it
-                shown.append(PromptToken(token, self.token_text(token), is_special=True))
-                continue
-            until = len(text) if at == last else max(end, shown_to)
-            shown.append(PromptToken(token, text[shown_to:until], is_special=token in special))
-            shown_to = until
-        return shown
+            (encoding,) = encode(self._tokenizer, [text], add_special_tokens=not has_markers)
+            texts, special = pieces(self._tokenizer, text, encoding)
+        return [PromptToken(*token) for token in zip(encoding.ids, texts, special, strict=True)]
 
     def scored_tokens(self, messages: Sequence[dict[str, Any]], answer: str) -> tuple[list[int], list[int]]:
         """The conversation's tokens and the answer's, which end with what ends a turn, as training reads them.

@@ -12,6 +12,9 @@ from pipeline.training.rows import read_rows, split_rows
 from pipeline.training.settings import EpochsByRows, FineTuneSpec
 
 if TYPE_CHECKING:
+    from trl import DPOTrainer
+
+    from pipeline.training.finetune import Trainee
     from pipeline.training.preferences import Pair, PairScores
 
 NUM_SAMPLES, SAMPLE_TOKENS = 2, 64
@@ -62,12 +65,11 @@ def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
 
     context.phase("Loading the libraries")
     from transformers import set_seed
-    from trl import DPOConfig
 
-    from pipeline.training.chat import give_template
-    from pipeline.training.finetune import learning_rate_for, make_trainee
+    from pipeline.training.chat_templates import give_template
+    from pipeline.training.finetune import make_trainee
     from pipeline.training.generation import answer_greedily
-    from pipeline.training.loop import raise_if_stopped, train, training_arguments
+    from pipeline.training.loop import raise_if_stopped, train
     from pipeline.training.preferences import score_pairs, tokenize_pairs
     from pipeline.training.saving import gathered_weights
 
@@ -93,25 +95,7 @@ def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
         before = score_pairs(model, held_out_pairs, **scoring)
         raise_if_stopped(context)
 
-    trainer = _trainer_of_pairs()(
-        model=model,
-        # The reference is the parent as it is now: a copy of a whole model, or of its adapter, which TRL makes itself.
-        ref_model=copy.deepcopy(model).eval() if trainee.kind == "full" else None,
-        args=training_arguments(
-            DPOConfig,
-            spec,
-            context,
-            num_train_epochs=spec.epochs_for(len(pairs)),
-            learning_rate=learning_rate_for(spec, model, context, scale=LEARNING_RATE_SCALE),
-            max_length=trainee.max_length,
-            beta=spec.beta,
-            loss_type=[spec.loss_type, "sft"] if spec.chosen_weight else [spec.loss_type],
-            loss_weights=[1.0, spec.chosen_weight] if spec.chosen_weight else [1.0],
-        ),
-        train_dataset=_as_dataset(pairs),
-        eval_dataset=_as_dataset(held_out_pairs) if held_out_pairs else None,
-        processing_class=tokenizer,
-    )
+    trainer = make_trainer(spec, context, trainee, pairs, held_out_pairs)
     questions = [row["prompt"] for row in split.held_out[:NUM_SAMPLES]]
     last = train(
         trainer,
@@ -145,6 +129,37 @@ def run(spec: DpoSpec, context: Context) -> dict[str, Any]:
         "reward_margin": last.get("reward_margin"),
         **summary,
     }
+
+
+def make_trainer(
+    spec: DpoSpec, context: Context, trainee: Trainee, pairs: list[Pair], held_out_pairs: list[Pair]
+) -> DPOTrainer:
+    """TRL's trainer on pairs that are tokenized and fitted already; the reference is the parent as it is now."""
+    from trl import DPOConfig
+
+    from pipeline.training.finetune import learning_rate_for
+    from pipeline.training.loop import training_arguments
+
+    model = trainee.model
+    return _trainer_of_pairs()(
+        model=model,
+        # The reference is the parent as it is now: a copy of a whole model, or of its adapter, which TRL makes itself.
+        ref_model=copy.deepcopy(model).eval() if trainee.kind == "full" else None,
+        args=training_arguments(
+            DPOConfig,
+            spec,
+            context,
+            num_train_epochs=spec.epochs_for(len(pairs)),
+            learning_rate=learning_rate_for(spec, model, context, scale=LEARNING_RATE_SCALE),
+            max_length=trainee.max_length,
+            beta=spec.beta,
+            loss_type=[spec.loss_type, "sft"] if spec.chosen_weight else [spec.loss_type],
+            loss_weights=[1.0, spec.chosen_weight] if spec.chosen_weight else [1.0],
+        ),
+        train_dataset=_as_dataset(pairs),
+        eval_dataset=_as_dataset(held_out_pairs) if held_out_pairs else None,
+        processing_class=trainee.tokenizer,
+    )
 
 
 def _trainer_of_pairs() -> Any:

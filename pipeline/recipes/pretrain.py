@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import field_validator, model_validator
@@ -12,12 +11,12 @@ from pipeline.context import Context
 from pipeline.errors import BadData
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, setting
-from pipeline.training.chat import BEGIN, END, OWN_TEMPLATE, PAD, ROLES
+from pipeline.training.chat_templates import BEGIN, END, OWN_TEMPLATE, PAD, ROLES
+from pipeline.training.documents import pack
 from pipeline.training.rows import Row, read_rows, split_rows
 from pipeline.training.settings import TrainingSpec
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 NUM_SAMPLES, SAMPLE_TOKENS = 2, 48
@@ -185,39 +184,6 @@ def build_model(spec: PretrainSpec, tokenizer: PreTrainedTokenizerFast) -> Llama
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-
-
-def pack(tokenizer: PreTrainedTokenizerFast, rows: list[Row], length: int) -> Dataset:
-    """Lay the documents end to end, each closed by the end token, and cut them into blocks of `length` tokens.
-
-    Positions begin anew at each document (and at each block), which is how the model knows that documents in one block
-    are not to see each other. If they did, a small model would copy what a neighbour says instead of learning it.
-    What is left over at the end, less than a block, is not trained on.
-    """
-    from datasets import Dataset
-
-    stream: list[int] = []
-    positions: list[int] = []
-    for row in rows:
-        ids = [*tokenizer(row["text"]).input_ids, tokenizer.eos_token_id]
-        stream += ids
-        positions += range(len(ids))
-    cuts = list(pairwise(range(0, len(stream) + 1, length)))
-    blocks = [stream[start:end] for start, end in cuts]
-    return Dataset.from_dict(
-        {
-            "input_ids": blocks,
-            "labels": blocks,
-            "position_ids": [_from_the_cut(positions[start:end]) for start, end in cuts],
-        }
-    )
-
-
-def _from_the_cut(positions: list[int]) -> list[int]:
-    """Positions of one block, whose first document may have been cut at its beginning: they start at zero."""
-    first = positions[0]
-    num_cut = next((index for index, position in enumerate(positions) if position < first), len(positions))
-    return [position - first for position in positions[:num_cut]] + positions[num_cut:]
 
 
 def continue_texts(model: Any, tokenizer: PreTrainedTokenizerFast, openings: list[str]) -> list[tuple[str, str]]:

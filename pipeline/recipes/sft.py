@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.context import Context
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, setting
 from pipeline.training.rows import Row, read_rows, split_rows
 from pipeline.training.settings import EpochsByRows, FineTuneSpec
+
+if TYPE_CHECKING:
+    from trl import SFTTrainer
+
+    from pipeline.training.chat import Tokens
+    from pipeline.training.finetune import Trainee
 
 NUM_SAMPLES, SAMPLE_TOKENS = 2, 64
 
@@ -39,12 +45,12 @@ def run(spec: SftSpec, context: Context) -> dict[str, Any]:
 
     context.phase("Loading the libraries")
     from transformers import set_seed
-    from trl import SFTConfig, SFTTrainer
 
-    from pipeline.training.chat import give_training_template, tokenize_instructions
-    from pipeline.training.finetune import learning_rate_for, make_trainee
+    from pipeline.training.chat import tokenize_instructions
+    from pipeline.training.chat_templates import give_template
+    from pipeline.training.finetune import make_trainee
     from pipeline.training.generation import answer_greedily
-    from pipeline.training.loop import raise_if_stopped, train, training_arguments
+    from pipeline.training.loop import raise_if_stopped, train
     from pipeline.training.saving import gathered_weights
 
     raise_if_stopped(context)
@@ -54,11 +60,9 @@ def run(spec: SftSpec, context: Context) -> dict[str, Any]:
     raise_if_stopped(context)
 
     context.phase("Reading the data")
-    template = give_training_template(trainee.tokenizer, context)
+    give_template(trainee.tokenizer, context)
     train_rows, held_out_rows = (
-        tokenize_instructions(
-            trainee.tokenizer, rows, template=template, max_length=trainee.max_length, context=context, what=what
-        )
+        tokenize_instructions(trainee.tokenizer, rows, max_length=trainee.max_length, context=context, what=what)
         for rows, what in ((split.train, "training"), (split.held_out, "held-out"))
     )
     num_trained, num_tokens = (
@@ -69,21 +73,7 @@ def run(spec: SftSpec, context: Context) -> dict[str, Any]:
         f"{len(train_rows):,} rows to train on, {len(held_out_rows):,} held out; "
         f"{num_trained:,} of {num_tokens:,} tokens are trained."
     )
-    trainer = SFTTrainer(
-        model=trainee.model,
-        args=training_arguments(
-            SFTConfig,
-            spec,
-            context,
-            num_train_epochs=spec.epochs_for(len(train_rows)),
-            learning_rate=learning_rate_for(spec, trainee.model, context),
-            max_length=trainee.max_length,
-            packing=spec.packing,
-        ),
-        train_dataset=as_dataset(train_rows),
-        eval_dataset=as_dataset(held_out_rows) if held_out_rows else None,
-        processing_class=trainee.tokenizer,
-    )
+    trainer = make_trainer(spec, context, trainee, train_rows, held_out_rows)
     questions = [prompt_of(row) for row in split.held_out[:NUM_SAMPLES]]
     last = train(
         trainer,
@@ -109,11 +99,31 @@ def run(spec: SftSpec, context: Context) -> dict[str, Any]:
     }
 
 
-def as_dataset(rows: list[Any]) -> Any:
-    """Tokenized rows as the trainer takes them: already rendered, with labels, so that it adds nothing of its own."""
-    from datasets import Dataset
+def make_trainer(
+    spec: SftSpec, context: Context, trainee: Trainee, train_rows: list[Tokens], held_out_rows: list[Tokens]
+) -> SFTTrainer:
+    """TRL's trainer on rows that are tokenized, labelled and cut already."""
+    from trl import SFTConfig, SFTTrainer
 
-    return Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]})
+    from pipeline.training.chat import as_dataset
+    from pipeline.training.finetune import learning_rate_for
+    from pipeline.training.loop import training_arguments
+
+    return SFTTrainer(
+        model=trainee.model,
+        args=training_arguments(
+            SFTConfig,
+            spec,
+            context,
+            num_train_epochs=spec.epochs_for(len(train_rows)),
+            learning_rate=learning_rate_for(spec, trainee.model, context),
+            max_length=trainee.max_length,
+            packing=spec.packing,
+        ),
+        train_dataset=as_dataset(train_rows),
+        eval_dataset=as_dataset(held_out_rows) if held_out_rows else None,
+        processing_class=trainee.tokenizer,
+    )
 
 
 def prompt_of(row: Row) -> list[dict[str, Any]]:

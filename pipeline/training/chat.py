@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.context import Context
-from pipeline.errors import BadData, BadModel
+from pipeline.errors import BadData
+from pipeline.training.chat_templates import Render, Rendered, conversation_of, render_here
+from pipeline.training.encoding import encode
 from pipeline.training.rows import Row
 
 if TYPE_CHECKING:
+    from tokenizers import Encoding
     from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100
 """The label of a position that is read but not trained on."""
-
-END, BEGIN, PAD = "<|end|>", "<|begin|>", "<|pad|>"
-ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
-
-OWN_TEMPLATE = """\
-{%- if tools %}{{ '<|system|>' + (tools | tojson) + '<|end|>' }}{% endif %}
-{%- for message in messages %}
-{{- '<|' + message['role'] + '|>' }}
-{%- if message['role'] == 'assistant' %}
-{%- generation %}{{ message['content'] or '' }}
-{%- if message['tool_calls'] %}{{ message['tool_calls'] | tojson }}{% endif %}{{ '<|end|>' }}{% endgeneration %}
-{%- else %}{{ message['content'] + '<|end|>' }}{% endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"""
-"""The chat template of models that Hone pre-trains; a role and the end of a turn are one token each."""
-
-PLAIN_TEMPLATE = """\
-{%- if tools %}{{ 'System: ' + (tools | tojson) + '\n\n' }}{% endif %}
-{%- for message in messages %}
-{%- if message['role'] == 'assistant' %}{{ 'Assistant: ' }}
-{%- generation %}{{ message['content'] or '' }}
-{%- if message['tool_calls'] %}{{ message['tool_calls'] | tojson }}{% endif %}{{ eos_token }}{% endgeneration %}
-{{- '\n\n' }}
-{%- else %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n\n' }}{% endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"""
-"""Given to a model that has no chat template of its own; it needs no token that the model lacks."""
 
 
 @dataclass(frozen=True)
@@ -54,59 +31,64 @@ class Tokens:
     def num_trained(self) -> int:
         return sum(label != IGNORED for label in self.labels)
 
-
-def give_template(tokenizer: PreTrainedTokenizerBase, context: Context) -> None:
-    """Give a model without a chat template a plain one, saved with it, and say so."""
-    if tokenizer.chat_template is None:
-        context.log("The model has no chat template; it gets a plain one (User: … Assistant: …).", level="warning")
-        tokenizer.chat_template = PLAIN_TEMPLATE
+    def cut_to(self, max_length: int) -> Tokens:
+        """The row as a trainer gets it: what is beyond `max_length` tokens is cut off its end."""
+        return Tokens(self.input_ids[:max_length], self.labels[:max_length])
 
 
-def give_training_template(tokenizer: PreTrainedTokenizerBase, context: Context) -> str:
-    """The template that marks the assistant's tokens, for training; a model without any template is given a plain one.
+def tokenize_conversations(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], *, render: Render = render_here
+) -> list[Tokens]:
+    """Render instruction rows and label the assistant's turns, their end-of-turn token included; nothing is cut.
 
     Raises:
-        BadModel: if the model's own template cannot say which tokens are the assistant's.
+        BadTemplate: if the model's template refuses one of them.
+        BadModel: if it cannot say which tokens are the assistant's.
     """
-    from trl.chat_template_utils import get_training_chat_template, has_generation_markers
-
-    give_template(tokenizer, context)
-    if has_generation_markers(tokenizer.chat_template):
-        return str(tokenizer.chat_template)
-    try:
-        return str(get_training_chat_template(tokenizer))
-    except ValueError as error:
-        raise BadModel(
-            "The model's chat template does not mark which tokens are the assistant's, so only they cannot be trained.",
-            "Add {% generation %} … {% endgeneration %} around the answer in it, or choose another base.",
-        ) from error
+    rendered = [render_conversation(tokenizer, row, render) for row in rows]
+    # A template writes the special tokens itself, so that none are added.
+    encodings = encode(tokenizer, [one.text for one in rendered], add_special_tokens=False)
+    return [_labelled(encoding, one) for encoding, one in zip(encodings, rendered, strict=True)]
 
 
-def tokenize_conversation(tokenizer: PreTrainedTokenizerBase, row: Row, template: str) -> Tokens:
-    """Render an instruction row and label the assistant's turns, their end-of-turn token included."""
-    rendered: Any = tokenizer.apply_chat_template(
-        row["messages"],
-        tools=row.get("tools"),
-        chat_template=template,
-        tokenize=True,
-        return_dict=True,
-        return_assistant_tokens_mask=True,
-    )
-    ids, mask = rendered["input_ids"], rendered["assistant_masks"]
-    return Tokens(ids, [token if is_trained else IGNORED for token, is_trained in zip(ids, mask, strict=True)])
+def render_conversation(tokenizer: PreTrainedTokenizerBase, row: Row, render: Render) -> Rendered:
+    """An instruction row as the text that is tokenized."""
+    return render(conversation_of(tokenizer, row["messages"], row.get("tools"), is_trained=True))
+
+
+def _labelled(encoding: Encoding, rendered: Rendered) -> Tokens:
+    ids = list(encoding.ids)
+    labels = [IGNORED] * len(ids)
+    for start, end in rendered.said:
+        first, last = _tokens_between(encoding, start, end)
+        labels[first:last] = ids[first:last]
+    return Tokens(ids, labels)
+
+
+def _tokens_between(encoding: Encoding, start: int, end: int) -> tuple[int, int]:
+    """The tokens (first, one past the last) that stand for the characters from `start` until `end`.
+
+    A character that several tokens write together, such as an emoji, has all of them.
+    """
+    first = next((at for c in range(start, end) if (at := encoding.char_to_token(c)) is not None), None)
+    if first is None:  # the stretch is empty, or of characters that the tokenizer drops
+        return 0, 0
+    last = next(at for c in range(end - 1, start - 1, -1) if (at := encoding.char_to_token(c)) is not None)
+    while last + 1 < len(encoding) and (chars := encoding.token_to_chars(last + 1)) and chars[0] < end:
+        last += 1
+    return first, last + 1
 
 
 def tokenize_instructions(
-    tokenizer: PreTrainedTokenizerBase, rows: list[Row], *, template: str, max_length: int, context: Context, what: str
+    tokenizer: PreTrainedTokenizerBase, rows: list[Row], *, max_length: int, context: Context, what: str
 ) -> list[Tokens]:
     """Tokenize rows to at most `max_length` tokens, and say how many were cut short or left out.
 
     Raises:
         BadData: if no row has a token to train on within `max_length`.
     """
-    whole = [tokenize_conversation(tokenizer, row, template) for row in rows]
-    cut = [Tokens(row.input_ids[:max_length], row.labels[:max_length]) for row in whole]
-    kept = [row for row in cut if row.num_trained]
+    whole = tokenize_conversations(tokenizer, rows)
+    kept = [row for row in (row.cut_to(max_length) for row in whole) if row.num_trained]
     num_cut = sum(len(row.input_ids) > max_length for row in whole)
     if num_cut:
         context.log(
@@ -120,3 +102,10 @@ def tokenize_instructions(
             "Raise the maximum length, or choose rows with shorter prompts and an assistant's turn.",
         )
     return kept
+
+
+def as_dataset(rows: Sequence[Tokens]) -> Any:
+    """Tokenized rows as the trainer takes them: already rendered, with labels, so that it adds nothing of its own."""
+    from datasets import Dataset
+
+    return Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]})

@@ -20,7 +20,7 @@ from pipeline.model_folder import ModelKind, ModelManifest
 from pipeline.spec import Fault, Spec, SpecFaults
 from pipeline.training.loop import loading_device, uses_bfloat16
 from pipeline.training.saving import Weights, num_parameters, save_result, with_weights
-from pipeline.training.settings import FineTuneSpec
+from pipeline.training.settings import FineTuneSpec, usual_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,8 +32,6 @@ LARGE = 100_000_000
 
 LEARNING_RATE_OF_LARGE: dict[Method, float] = {"lora": 2e-4, "qlora": 2e-4, "full": 2e-5}
 """Peak learning rates that suit large models; smaller ones take larger steps, most of all when trained in full."""
-
-MOST_TOKENS_BY_DEFAULT = 2048
 
 LARGEST_LEARNING_RATE: dict[Method, float] = {"lora": 3e-3, "qlora": 3e-3, "full": 1e-3}
 
@@ -96,7 +94,7 @@ def make_trainee(spec: FineTuneSpec, context: Context) -> Trainee:
         tokenizer=tokenizer,
         kind="full" if base is None else "adapter",
         base=base,
-        max_length=_length_within(context_length_of(model), spec.max_length),
+        max_length=length_within(context_length_of(model), spec.max_length),
         saved_dtype=_dtype_of(found, model),
     )
 
@@ -187,9 +185,14 @@ def merged(model: str, *, device: str, dtype: Dtype = "auto") -> Any:
     return loaded.merge_and_unload()
 
 
-def _length_within(longest: int | None, asked: int) -> int:
+def length_within(longest: int | None, asked: int) -> int:
+    """The longest sequence to train on, in tokens: what was asked for, or for 0 what the model reads, within reason.
+
+    Raises:
+        SpecFaults: if the model reads less than was asked for.
+    """
     if not asked:
-        return min(longest or MOST_TOKENS_BY_DEFAULT, MOST_TOKENS_BY_DEFAULT)
+        return usual_length(longest)
     if longest is not None and asked > longest:
         raise SpecFaults([Fault("max_length", f"the model reads at most {longest} tokens at once (received {asked})")])
     return asked

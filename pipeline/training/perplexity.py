@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pipeline.context import Context
-from pipeline.training.chat import IGNORED, Tokens, give_training_template, tokenize_instructions
+from pipeline.training.chat import IGNORED, Tokens, tokenize_instructions
+from pipeline.training.chat_templates import give_template
 from pipeline.training.rows import Row, kind_of
 
 if TYPE_CHECKING:
@@ -18,10 +19,8 @@ def tokenize_for_perplexity(
 ) -> list[Tokens]:
     """Text rows count every token after the first; instruction rows count the assistant's."""
     if kind_of(rows[0]) == "instruction":
-        template = give_training_template(tokenizer, context)
-        return tokenize_instructions(
-            tokenizer, rows, template=template, max_length=max_length, context=context, what="measured"
-        )
+        give_template(tokenizer, context)
+        return tokenize_instructions(tokenizer, rows, max_length=max_length, context=context, what="measured")
     whole: list[Any] = [tokenizer(row["text"]).input_ids for row in rows]
     num_cut = sum(len(ids) > max_length for ids in whole)
     if num_cut:

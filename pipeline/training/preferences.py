@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.context import Context
 from pipeline.errors import BadData
+from pipeline.training.chat import IGNORED, Tokens
+from pipeline.training.chat_templates import Render, Rendered, conversation_of, render_here
+from pipeline.training.encoding import encode
 from pipeline.training.rows import Row
 
 if TYPE_CHECKING:
@@ -21,6 +25,27 @@ class Pair:
     prompt_ids: list[int]
     chosen_ids: list[int]
     rejected_ids: list[int]
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is anything to learn from it."""
+        return self.chosen_ids != self.rejected_ids
+
+    def sequences(self) -> tuple[Tokens, Tokens]:
+        """What the model reads, the chosen answer and the rejected one, each after the prompt, which is not trained."""
+        return _after(self.prompt_ids, self.chosen_ids), _after(self.prompt_ids, self.rejected_ids)
+
+    def fitted(self, max_length: int) -> Pair:
+        """The pair as a trainer gets it, each sequence of at most `max_length` tokens.
+
+        Where one is too long, the prompt loses its beginning first, down to half of `max_length`; only then do the
+        answers lose their ends.
+        """
+        longest_answer = max(len(self.chosen_ids), len(self.rejected_ids))
+        room_for_prompt = max(max_length - longest_answer, max_length // 2)
+        prompt = self.prompt_ids[max(0, len(self.prompt_ids) - room_for_prompt) :]
+        room = max_length - len(prompt)
+        return Pair(prompt, self.chosen_ids[:room], self.rejected_ids[:room])
 
 
 @dataclass(frozen=True)
@@ -49,20 +74,44 @@ class PairScores:
         return sum(gain > 0 for gain in gains) / len(gains)
 
 
+def tokenize_preferences(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], *, render: Render = render_here
+) -> list[Pair]:
+    """Render preference rows and part each after the tokens that the prompt shares with both answers; nothing is cut.
+
+    Raises:
+        BadTemplate: if the model's template refuses one of them.
+    """
+    texts = [one.text for row in rows for one in render_preference(tokenizer, row, render)]
+    ids = [encoding.ids for encoding in encode(tokenizer, texts, add_special_tokens=False)]
+    return [_parted(*ids[at : at + 3]) for at in range(0, len(ids), 3)]
+
+
+def render_preference(
+    tokenizer: PreTrainedTokenizerBase, row: Row, render: Render
+) -> tuple[Rendered, Rendered, Rendered]:
+    """The texts that are tokenized: the prompt up to where an answer begins, and the prompt with each answer."""
+
+    def text_of(messages: list[Any], *, begins_answer: bool = False) -> Rendered:
+        return render(conversation_of(tokenizer, messages, row.get("tools"), begins_answer=begins_answer))
+
+    prompt = text_of(row["prompt"], begins_answer=True)
+    return prompt, text_of(row["prompt"] + row["chosen"]), text_of(row["prompt"] + row["rejected"])
+
+
 def tokenize_pairs(
     tokenizer: PreTrainedTokenizerBase, rows: list[Row], *, max_length: int, context: Context, what: str
 ) -> list[Pair]:
     """Tokenize preference rows to at most `max_length` tokens a sequence, and say what was shortened or left out.
 
-    Where a row is too long, its prompt loses its beginning first, down to half of `max_length`; only then do the
-    answers lose their ends. A row whose answers do not differ within that length teaches nothing and is left out.
+    A row whose answers do not differ within that length (see `Pair.fitted`) teaches nothing and is left out.
 
     Raises:
         BadData: if no row is left.
     """
-    whole = [_tokenize(tokenizer, row) for row in rows]
-    fitted = [_fit(pair, max_length) for pair in whole]
-    kept = [pair for pair in fitted if pair.chosen_ids != pair.rejected_ids]
+    whole = tokenize_preferences(tokenizer, rows)
+    fitted = [pair.fitted(max_length) for pair in whole]
+    kept = [pair for pair in fitted if pair.differs]
     num_prompts = sum(len(a.prompt_ids) != len(b.prompt_ids) for a, b in zip(whole, fitted, strict=True))
     num_answers = sum(_answer_lengths(a) != _answer_lengths(b) for a, b in zip(whole, fitted, strict=True))
     if num_prompts or len(kept) < len(rows):
@@ -94,33 +143,21 @@ def score_pairs(model: Any, pairs: list[Pair], *, pad_id: int, batch_size: int) 
     return PairScores(chosen, rejected)
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, row: Row) -> Pair:
-    def ids(messages: list[Any], *, is_prompt: bool) -> list[int]:
-        rendered: Any = tokenizer.apply_chat_template(
-            messages, tools=row.get("tools"), add_generation_prompt=is_prompt, tokenize=True, return_dict=True
-        )
-        return list(rendered["input_ids"])
-
-    prompt = ids(row["prompt"], is_prompt=True)
-    chosen = ids(row["prompt"] + row["chosen"], is_prompt=False)
-    rejected = ids(row["prompt"] + row["rejected"], is_prompt=False)
-    shared = min(_common_prefix(prompt, chosen), _common_prefix(prompt, rejected))
+def _parted(prompt: list[int], chosen: list[int], rejected: list[int]) -> Pair:
+    shared = min(common_prefix(prompt, chosen), common_prefix(prompt, rejected))
     return Pair(prompt[:shared], chosen[shared:], rejected[shared:])
 
 
-def _fit(pair: Pair, max_length: int) -> Pair:
-    longest_answer = max(_answer_lengths(pair))
-    room_for_prompt = max(max_length - longest_answer, max_length // 2)
-    prompt = pair.prompt_ids[-room_for_prompt:]
-    room = max_length - len(prompt)
-    return Pair(prompt, pair.chosen_ids[:room], pair.rejected_ids[:room])
+def _after(prompt: list[int], answer: list[int]) -> Tokens:
+    return Tokens(prompt + answer, [IGNORED] * len(prompt) + answer)
 
 
 def _answer_lengths(pair: Pair) -> tuple[int, int]:
     return len(pair.chosen_ids), len(pair.rejected_ids)
 
 
-def _common_prefix(one: list[int], other: list[int]) -> int:
+def common_prefix(one: list[int], other: list[int]) -> int:
+    """How many tokens two sequences begin with alike."""
     for index, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return index

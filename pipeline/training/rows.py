@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,29 +39,37 @@ def read_rows(path: str | Path, *kinds: RowKind) -> list[Row]:
     Raises:
         BadData: if there is no such file, it has no rows, or a row is not of one of `kinds`.
     """
+    return list(stream_rows(path, *kinds))
+
+
+def stream_rows(path: str | Path, *kinds: RowKind) -> Iterator[Row]:
+    """The same, one row after the other."""
     file = Path(path)
     if not file.is_file():
         raise BadData(f"There is no dataset file at {path}.", "Choose a dataset from the list, or a rows.jsonl file.")
-    rows: list[Row] = []
+    kind: RowKind | None = None
     with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                rows.append(_parse(line, number, file))
-    if not rows:
+        parsed = (_parse(line, number, file) for number, line in enumerate(lines, start=1) if line.strip())
+        for number, row in enumerate(parsed, start=1):
+            kind = kind or _first_kind(row, kinds, file)
+            if not row.keys() >= MARKS[kind]:
+                raise BadData(
+                    f"Row {number} of {file.name} is not a {kind} row (fields: {', '.join(sorted(row))}).",
+                    "All rows of a dataset are of one kind; mend the row or leave it out.",
+                )
+            yield row
+    if kind is None:
         raise BadData(f"{file.name} has no rows.", "Choose a dataset with at least one row.")
-    kind = kind_of(rows[0])
-    if kind not in kinds:
+
+
+def _first_kind(row: Row, kinds: tuple[RowKind, ...], file: Path) -> RowKind:
+    kind = kind_of(row)
+    if kind is None or kind not in kinds:
         raise BadData(
-            f"{file.name} holds {kind or 'unknown'} rows (fields: {', '.join(sorted(rows[0]))}).",
+            f"{file.name} holds {kind or 'unknown'} rows (fields: {', '.join(sorted(row))}).",
             f"This recipe needs {' or '.join(kinds)} rows.",
         )
-    for number, row in enumerate(rows, start=1):
-        if not row.keys() >= MARKS[kind]:
-            raise BadData(
-                f"Row {number} of {file.name} is not a {kind} row (fields: {', '.join(sorted(row))}).",
-                "All rows of a dataset are of one kind; mend the row or leave it out.",
-            )
-    return rows
+    return kind
 
 
 def kind_of(row: Row) -> RowKind | None:
@@ -71,6 +80,11 @@ def num_held_out(num_rows: int, share: float, *, most: int = MOST_HELD_OUT) -> i
     """How many rows a share holds back: `most` at most, and at least one where there are ten rows or more."""
     least = 1 if share and num_rows >= FEW_ROWS else 0
     return min(most, max(least, round(num_rows * share)))
+
+
+def held_out_of(num_rows: int, share: float, seed: int, *, most: int = MOST_HELD_OUT) -> set[int]:
+    """The numbers, from 0, of the rows that are held back."""
+    return set(random.Random(seed).sample(range(num_rows), num_held_out(num_rows, share, most=most)))
 
 
 def split_rows(rows: list[Row], *, held_out_share: float, seed: int, most_held_out: int = MOST_HELD_OUT) -> Split:
@@ -85,7 +99,7 @@ def split_rows(rows: list[Row], *, held_out_share: float, seed: int, most_held_o
             f"There are {len(rows)} rows and {num_back} would be held back: none is left to train on.",
             "Add rows, or set the held-out share to 0.",
         )
-    held_out = set(random.Random(seed).sample(range(len(rows)), num_back))
+    held_out = held_out_of(len(rows), held_out_share, seed, most=most_held_out)
     return Split(
         train=[row for index, row in enumerate(rows) if index not in held_out],
         held_out=[rows[index] for index in sorted(held_out)],

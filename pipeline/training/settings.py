@@ -9,6 +9,13 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipeline.spec import ModelRef, Spec, setting
 
+MOST_TOKENS_BY_DEFAULT = 2048
+
+
+def usual_length(context_length: int | None) -> int:
+    """The longest sequence, in tokens, where no maximum is asked for: what the model reads, within reason."""
+    return min(context_length or MOST_TOKENS_BY_DEFAULT, MOST_TOKENS_BY_DEFAULT)
+
 
 @dataclass(frozen=True)
 class EpochsByRows:

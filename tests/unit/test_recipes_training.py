@@ -121,7 +121,7 @@ def _assert_same_weights(one: Path, other: Path) -> None:
 
 def test_pretrain_leaves_a_whole_folder_with_a_tokenizer_that_marks_the_assistant(base: Path) -> None:
     from pipeline.loading import load_tokenizer
-    from pipeline.training.chat import IGNORED, tokenize_conversation
+    from pipeline.training.chat import IGNORED, tokenize_conversations
 
     manifest = read_manifest(base)
     assert manifest is not None
@@ -131,7 +131,7 @@ def test_pretrain_leaves_a_whole_folder_with_a_tokenizer_that_marks_the_assistan
 
     tokenizer = load_tokenizer(base)
     row = {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]}
-    tokens = tokenize_conversation(tokenizer, row, str(tokenizer.chat_template))
+    (tokens,) = tokenize_conversations(tokenizer, [row])
     assert tokenizer.decode(tokens.input_ids) == "<|user|> Who?<|end|><|assistant|> Me.<|end|>"
     assert tokenizer.decode([token for token in tokens.labels if token != IGNORED]) == "Me.<|end|>"
 
@@ -156,7 +156,7 @@ def test_documents_in_one_block_do_not_see_each_other(base: Path) -> None:
     import torch
 
     from pipeline.loading import load_model, load_tokenizer
-    from pipeline.recipes.pretrain import pack
+    from pipeline.training.documents import pack
 
     model, tokenizer = load_model(base), load_tokenizer(base)
     texts = [" ".join(WORDS[:6]), " ".join(WORDS[4:])]

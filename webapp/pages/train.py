@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import secrets
@@ -15,12 +16,14 @@ import gradio as gr
 from pipeline.errors import HoneError
 from pipeline.recipes import Recipe, get_recipe, recipes_that_train
 from pipeline.spec import REQUIRED, Fault, SpecFaults, validate_spec
+from pipeline.training.settings import TrainingSpec
 from store import jobs, models
 from store.database import reading, writing
 from store.schema import Job
 from webapp.formatting import label_of
 from webapp.forms import Choices, FormField, draw, fields_of, first_values, from_yaml, to_yaml, values_of
 from webapp.jobs import chains
+from webapp.jobs.example import example_view, sample_of
 from webapp.jobs.outlook import outlook_of, outlook_view
 from webapp.jobs.start_points import no_model_yet, read_choices
 from webapp.people import current_person
@@ -28,6 +31,9 @@ from webapp.shell import Page, error_block, html, on_load, page_header, query_id
 from workers import queue
 
 FIRST_RECIPE = "sft"
+SECONDS_UNTIL_CLOSER = 0.5
+_CHOOSE = '<p class="h-quiet">The first row that is trained on is shown here, token by token.</p>'
+_READING = '<p class="h-quiet">Reading the tokenizer and the first row…</p>'
 _FOLLOW = "(address) => { if (address) window.location.assign(address); }"
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
@@ -109,18 +115,26 @@ def _draw_form(recipe: Recipe, choices: Choices, active: Sequence[Job], wanted: 
                 code = gr.Code(
                     to_yaml(recipe.name, first), language="yaml", show_label=False, lines=24, interactive=True
                 )
-        with gr.Column(scale=2, min_width=320, elem_classes="h-sticky"), gr.Column(elem_classes="h-card"):
-            html('<h2 class="h-h2">What will happen</h2>')
-            preview = html(_preview(recipe, fields, list(first.values())), min_height=176)
-            name = gr.Textbox(
-                label="Name", info="Of the job and of what it makes.", placeholder=f"{recipe.name}-…", max_lines=1
-            )
-            start = gr.Button(recipe.verb, variant="primary")
+        with gr.Column(scale=2, min_width=320, elem_classes="h-sticky"):
+            with gr.Column(elem_classes="h-card"):
+                html('<h2 class="h-h2">What will happen</h2>')
+                preview = html(_preview(recipe, fields, list(first.values())), min_height=176)
+                name = gr.Textbox(
+                    label="Name", info="Of the job and of what it makes.", placeholder=f"{recipe.name}-…", max_lines=1
+                )
+                start = gr.Button(recipe.verb, variant="primary")
+            with gr.Column(elem_classes="h-card", visible=issubclass(recipe.spec, TrainingSpec)):
+                html('<h2 class="h-h2">First example</h2>')
+                example = html(_READING if _is_whole(recipe, fields, list(first.values())) else _CHOOSE, min_height=120)
     address = gr.Textbox(visible=False)
     answers = [asked[field.name] for field in fields]
 
     def look(fault: str, *given: Any) -> str:
         return fault or _preview(recipe, fields, given)
+
+    async def look_closer(fault: str, *given: Any) -> tuple[Any, Any, Any]:
+        preview, example = (gr.skip(), gr.skip()) if fault else await _closer(recipe, fields, given)
+        return preview, example, gr.Timer(active=False)
 
     def read_yaml(text: str) -> list[Any]:
         try:
@@ -146,10 +160,11 @@ def _draw_form(recipe: Recipe, choices: Choices, active: Sequence[Job], wanted: 
         except HoneError as error:
             return error_block(error), ""
 
-    gr.on(
-        [answer.change for answer in answers],
-        look, inputs=[yaml_fault, *answers], outputs=preview, trigger_mode="always_last", **_QUIET,
-    )  # fmt: skip
+    at_once = gr.Timer(SECONDS_UNTIL_CLOSER)
+    looking: dict[str, Any] = {"inputs": [yaml_fault, *answers], "trigger_mode": "always_last", **_QUIET}
+    changed = gr.on([answer.change for answer in answers], look, outputs=preview, **looking)
+    for trigger in (changed.then, at_once.tick):
+        trigger(look_closer, outputs=[preview, example, at_once], **looking)
     yaml_tab.select(write_yaml, inputs=answers, outputs=code, **_QUIET)
     code.change(read_yaml, inputs=code, outputs=[yaml_fault, preview, *answers], trigger_mode="always_last", **_QUIET)
     start.click(
@@ -186,6 +201,26 @@ def _preview(recipe: Recipe, fields: list[FormField], answers: Any) -> str:
         return _still_to_choose(error.faults) if is_only_begun else error_block(error)
     except HoneError as error:
         return error_block(error)
+
+
+def _is_whole(recipe: Recipe, fields: list[FormField], answers: Any) -> bool:
+    """Whether the form says all that an example needs."""
+    try:
+        _validated(recipe, fields, answers)
+    except SpecFaults:
+        return False
+    return True
+
+
+async def _closer(recipe: Recipe, fields: list[FormField], answers: Any) -> tuple[Any, str]:
+    """What can only be said with the model's tokenizer: figures that rest on rows' lengths, and the first example."""
+    try:
+        spec = _validated(recipe, fields, answers)
+        sample, example = await asyncio.gather(sample_of(spec), example_view(spec))
+        with reading() as session:
+            return outlook_view(outlook_of(session, spec, sample)), example
+    except HoneError:  # said in the preview already
+        return gr.skip(), _CHOOSE
 
 
 def _still_to_choose(missing: list[Fault]) -> str:
@@ -252,4 +287,4 @@ def _submit(launch: Launch, *, draw: str, person_id: int) -> str:
     return f"/job?id={job.id}"
 
 
-PAGE = Page(title="Train", path="/train", build=build, in_nav=True)
+PAGE = Page(title="Train", path="/train", build=build, in_nav=True, assets=("trained.css",))

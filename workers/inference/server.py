@@ -21,6 +21,7 @@ from workers.inference import insight, wire
 from workers.inference.answers import Answers
 from workers.inference.completions import CompletionReply, CompletionRequest
 from workers.inference.replying import reply_in_parts, reply_whole, while_connected
+from workers.inference.training_view import LengthsRequest, TrainedRequest, TrainingView
 
 Catalogue = Callable[[], Mapping[str, str]]
 """The models that are served now: each name with its folder or Hugging Face id."""
@@ -58,9 +59,12 @@ def create_app(
         allowed_hosts: Host names under which it answers: a web page elsewhere cannot reach it by rebinding its name.
     """
 
+    training_view = TrainingView()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await asyncio.to_thread(training_view.close)
         await asyncio.to_thread(engine.close)
 
     def require_key(authorization: Annotated[str, Header()] = "") -> None:
@@ -112,6 +116,14 @@ def create_app(
     @app.post("/hone/render", dependencies=[Depends(require_key)])
     def render(body: insight.RenderRequest) -> dict[str, Any]:
         return insight.render(engine, _location_of(catalogue, body.model), body)
+
+    @app.post("/hone/trained", dependencies=[Depends(require_key)])
+    def trained(body: TrainedRequest) -> dict[str, Any]:
+        return training_view.trained(_location_of(catalogue, body.model), body)
+
+    @app.post("/hone/lengths", dependencies=[Depends(require_key)])
+    def lengths(body: LengthsRequest) -> dict[str, Any]:
+        return training_view.lengths(_location_of(catalogue, body.model), body)
 
     @app.post("/hone/score", dependencies=[Depends(require_key)], response_model=None)
     async def score(body: insight.ScoreBody, request: Request) -> Response:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.errors import BadModel, HoneError
+from pipeline.errors import BadData, BadModel, BadSpec, HoneError
 from pipeline.generation.requests import (
     BadPrompt,
     BadTemplate,
@@ -162,7 +162,7 @@ def status_of(error: HoneError) -> int:
     """The HTTP status that tells a program what kind of trouble it met."""
     if isinstance(error, UnknownModel):
         return 404
-    if isinstance(error, BadRequest | BadPrompt | BadTemplate | ContextTooLong | BadModel):
+    if isinstance(error, BadRequest | BadPrompt | BadTemplate | ContextTooLong | BadModel | BadData | BadSpec):
         return 400
     return 503 if isinstance(error, DoesNotFit | DeviceBusy) else 500
 
