@@ -1,9 +1,9 @@
 """Findings: the kinds of things that can be wrong with rows, in words, and how a report of them lies on disk.
 
-    findings.json                what was found, and what was looked for
-    rows/<kind>.npy              numbers of the rows, from 0, ascending (uint32)
-    rows/<kind>.partners.npy     for each the row that it is compared with, or -1 (int64), where there is one
-    rows/<kind>.sets.npy         and the evaluation set in which that row stands (int16)
+findings.json                what was found, and what was looked for
+rows/<kind>.npy              numbers of the rows, from 0, ascending (uint32)
+rows/<kind>.partners.npy     for each the row that it is compared with, or -1 (int64), where there is one
+rows/<kind>.sets.npy         and the evaluation set in which that row stands (int16)
 """
 
 from __future__ import annotations
@@ -202,7 +202,8 @@ KINDS: dict[str, FindingKind] = {
         "warn",
         "In {n} pair the two answers are nearly the same.",
         "In {n} pairs the two answers are nearly the same.",
-        "DPO then lowers the probability of both, since most of their tokens are shared. Look at some before you decide.",
+        "DPO then lowers the probability of both, since most of their tokens are shared. Look at some "
+        "before you decide.",
         _PAIRS,
     ),
     "length_bias": FindingKind(
@@ -217,14 +218,15 @@ KINDS: dict[str, FindingKind] = {
         ("instruction",),
     ),
     "other_language": FindingKind(
-        "Other languages", "note", "", "", "Fine if you meant it; a few rows of a language are too few to learn it from.",
+        "Other languages", "note", "", "", "Fine if you meant it; a few rows are too few to learn a language from.",
     ),
     "too_long": FindingKind(
         "Unusually long",
         "note",
         "{n} row is far longer than the rest.",
         "{n} rows are far longer than the rest.",
-        "They may be cut at the maximum length, and weigh more than others. The tab “What is trained” shows what is cut.",
+        "They may be cut at the maximum length, and weigh more than others. The tab “What is trained” "
+        "shows what is cut.",
     ),
     "too_short": FindingKind(
         "Unusually short",
@@ -241,7 +243,7 @@ KINDS: dict[str, FindingKind] = {
         "Left from a web page, most often; the model would write them too.",
     ),
 }  # fmt: skip
-"""Every kind, the gravest first: the order in which findings are shown, and in which the page lists what was checked."""
+"""Every kind, the gravest first: the order in which the page lists what was checked."""
 
 SEVERITIES: tuple[Severity, ...] = ("bad", "warn", "note")
 

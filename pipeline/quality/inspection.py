@@ -29,10 +29,10 @@ from pipeline.quality.findings import (
     write_rows,
 )
 from pipeline.quality.languages import UNKNOWN, language_name, language_of
-from pipeline.quality.overlap import EvaluationRows, Place, near_sets, question_hash, run_hashes
+from pipeline.quality.overlap import EvaluationRows, Place, question_hash, run_hashes
 from pipeline.quality.pairs import LENGTH_BIAS_ADVICE, balancing_rows, contradicting_rows, length_bias_words
 from pipeline.quality.statistics import OUTLIER_Z, robust_z
-from pipeline.quality.texts import Row, RowTexts, hash_of, hash_of_row, words_of
+from pipeline.quality.texts import Row, RowTexts, hash_of, hash_of_row, shingles_of, words_of
 from pipeline.training.rows import kind_of
 
 BATCH_ROWS = 1000
@@ -82,13 +82,13 @@ class Inspection:
         first = self.num_read
         batch = [RowTexts(row) for row in rows]
         words = [words_of(texts.compared) for texts in batch]
-        sets = [near_sets(texts, spoken) for texts, spoken in zip(batch, words, strict=True)]
-        signatures = near.signatures_of([whole for whole, _ in sets])
+        signatures = near.signatures_of([shingles_of(spoken, near.SHINGLE_WORDS) for spoken in words])
         self._signatures[first : first + len(rows)] = signatures
         for number, texts in enumerate(batch, first):
             self._note(number, texts)
         if self.compared is not None and batch:
-            questions = near.signatures_of([question for _, question in sets])
+            asked = [shingles_of(words_of(texts.asked), near.SHINGLE_WORDS) for texts in batch]
+            questions = near.signatures_of(asked)
             self._compare(self.compared, first, batch, words, signatures, questions)
 
     def finish(self, on_step: Callable[[str], None] = lambda step: None) -> QualityReport:

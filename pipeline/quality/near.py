@@ -9,7 +9,9 @@ bands are sorted one after another, so that a million rows take half a gigabyte 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,19 +65,17 @@ def is_blank(signatures: Signatures) -> npt.NDArray[np.bool_]:
     return blank
 
 
-def first_alike(
-    signatures: Signatures, threshold: float, on_band: Callable[[int], None] = lambda band: None
-) -> Rows:
+def first_alike(signatures: Signatures, threshold: float, on_band: Callable[[int], None] = lambda band: None) -> Rows:
     """For each row the first one of its group: rows that are alike to `threshold`, or by way of others that are.
 
     A row without its like is its own first.
     """
     parent = np.arange(len(signatures), dtype=np.int64)
-    has_words = np.concatenate([~is_blank(signatures[s : s + _CHUNK]) for s in _starts(len(signatures))] or [[]])
+    has_words = ~_by_chunks(signatures, is_blank)
     present = np.flatnonzero(has_words)
     for band in range(NUM_BANDS):
         on_band(band)
-        hashed = np.concatenate([band_hashes(signatures[s : s + _CHUNK], band) for s in _starts(len(signatures))] or [[]])
+        hashed = _by_chunks(signatures, partial(band_hashes, band=band))
         for first, second in _pairs_of_equal(hashed[present], present):
             alike = similarity(signatures[first], signatures[second]) >= threshold
             for a, b in zip(first[alike].tolist(), second[alike].tolist(), strict=True):
@@ -83,6 +83,12 @@ def first_alike(
     for row in range(len(parent)):
         parent[row] = parent[parent[row]]  # parents come before their rows, so one step is enough
     return parent
+
+
+def _by_chunks(signatures: Signatures, make: Callable[[Signatures], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """One value a row, from as many rows at once as is good for the memory."""
+    chunks = [make(signatures[start : start + _CHUNK]) for start in _starts(len(signatures))]
+    return np.concatenate(chunks) if chunks else make(signatures)
 
 
 def _starts(count: int) -> range:

@@ -1,8 +1,8 @@
 """Overlap: what a dataset shares with the sets that a model is to be measured on.
 
 Three ways, from certain to likely: the same question; a long run of words that stands in both (13 words, as in Brown
-et al. 2020, appendix C, arXiv 2005.14165); and rows, or questions, that are nearly the same by MinHash. Runs of words
-that stand in more than `MOST_ROWS_OF_A_RUN` rows of the evaluation sets are their common wording, and count for nothing.
+et al. 2020, appendix C, arXiv 2005.14165); and rows, or questions, that are nearly the same by MinHash. Runs that stand
+in more than `MOST_ROWS_OF_A_RUN` rows of the evaluation sets are their common wording, and count for nothing.
 """
 
 from __future__ import annotations

@@ -119,6 +119,8 @@ _IBAN_LENGTHS = {
 }  # fmt: skip
 """Characters of an IBAN by country (SWIFT's IBAN registry)."""
 _CARD_PREFIX = re.compile(r"4|5[1-5]|2[2-7]|3[0689]|3[47]|35|6011|64|65|62")
+_CARD_GROUPS = {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3)}
+"""How the digits of a card are grouped where they are: by fours, or as American Express and Diners do."""
 _RESERVED_HOST = re.compile(r"(?:^|\.)(?:example\.(?:com|org|net)|[\w-]+\.(?:test|example|invalid|localhost))$", re.I)
 _LEAST_SECRET_BITS = 3.5
 """Of entropy a character: words have less, keys in hexadecimal about 3.7 and in base 64 above 4."""
@@ -143,8 +145,11 @@ def _ip(text: str) -> int:
 
 
 def _card(text: str) -> int:
-    digits = re.sub(r"\D", "", text)
-    is_card = 13 <= len(digits) <= 19 and _CARD_PREFIX.match(digits) and len(set(digits)) > 1 and has_luhn_sum(digits)
+    groups = re.split(r"[ -]", text)
+    digits = "".join(groups)
+    if len(groups) > 1 and tuple(map(len, groups)) not in _CARD_GROUPS:
+        return 0
+    is_card = 14 <= len(digits) <= 19 and _CARD_PREFIX.match(digits) and len(set(digits)) > 1 and has_luhn_sum(digits)
     return len(text) if is_card else 0
 
 
@@ -194,8 +199,13 @@ PATTERNS: tuple[Pattern, ...] = (
         needs=(".",),
         check=_ip,
     ),
-    Pattern("ips", "IP address", re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){2,7}(?::?[0-9a-fA-F]{1,4}){1,7}(?![\w:])"),
-            needs=(":",), check=_ip),
+    Pattern(
+        "ips",
+        "IP address",
+        re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){2,7}(?::?[0-9a-fA-F]{1,4}){1,7}(?![\w:])"),
+        needs=(":",),
+        check=_ip,
+    ),
     Pattern(
         "cards",
         "payment card number",
@@ -211,7 +221,9 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "secrets",
         "private key",
-        re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:[\s\S]{0,8000}?-----END [A-Z0-9 ]+-----)?"),
+        re.compile(
+            r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:[\s\S]{0,8000}?-----END [A-Z0-9 ]+-----)?"
+        ),
         needs=("PRIVATE KEY",),
     ),
     Pattern(

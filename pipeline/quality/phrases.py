@@ -12,10 +12,13 @@ OPENING_CHARACTERS = 300
 
 REFUSALS: dict[str, str] = {
     "English": (
-        r"\b(?:I(?:'|’)?m|I am) (?:(?:very |really |so )?sorry|afraid),?[^.!?\n]{0,40}\b(?:can(?:'|’)?t|cannot|can not|unable|"
+        r"\b(?:I(?:'|’)?m|I am) (?:(?:very |really |so )?sorry|afraid),?[^.!?\n]{0,40}\b(?:can(?:'|’)?t"
+        r"|cannot|can not|unable|"
         r"won(?:'|’)?t|not able|don(?:'|’)?t (?:feel|have))\b"
-        r"|\bI (?:can(?:'|’)?t|cannot|can not|won(?:'|’)?t|will not|must decline to|am unable to|(?:'|’)m unable to|am not able to"
-        r"|(?:'|’)m not able to) (?:help|assist|comply|fulfil|fulfill|provide|answer|create|generate|write|engage|support|do that"
+        r"|\bI (?:can(?:'|’)?t|cannot|can not|won(?:'|’)?t|will not|must decline to|am unable to|(?:'"
+        r"|’)m unable to|am not able to"
+        r"|(?:'|’)m not able to) (?:help|assist|comply|fulfil|fulfill|provide|answer|create|generate"
+        r"|write|engage|support|do that"
         r"|complete|participate|discuss|respond|give|offer|share|continue)"
         r"|\bI(?:'|’)m (?:unable|not able) to (?:help|assist|comply|provide|answer|create|generate|write|complete)"
         r"|\b(?:against|violates?) my (?:programming|guidelines|policy|policies)\b|\bI must (?:respectfully )?decline\b"
@@ -32,7 +35,10 @@ REFUSALS: dict[str, str] = {
         r"\b(?:lo siento|lamento)\b[^.!?\n]{0,60}\bno (?:puedo|me es posible)\b"
         r"|\bno puedo (?:ayudar|proporcionar|responder|crear|generar|cumplir|asistir)"
     ),
-    "Italian": r"\bmi dispiace\b[^.!?\n]{0,60}\bnon (?:posso|sono in grado)\b|\bnon posso (?:aiutar|fornir|risponder|crear)",
+    "Italian": (
+        r"\bmi dispiace\b[^.!?\n]{0,60}\bnon (?:posso|sono in grado)\b"
+        r"|\bnon posso (?:aiutar|fornir|risponder|crear)"
+    ),
     "Portuguese": (
         r"\b(?:desculpe|sinto muito|lamento)\b[^.!?\n]{0,60}\bnão (?:posso|consigo)\b"
         r"|\bnão posso (?:ajudar|fornecer|responder|criar|gerar)"
@@ -43,7 +49,10 @@ REFUSALS: dict[str, str] = {
         r"\b(?:извините|простите|к сожалению)\b[^.!?\n]{0,60}\bне (?:могу|имею|в состоянии)\b"
         r"|\bя не могу (?:помочь|предоставить|ответить|выполнить|создать)"
     ),
-    "Chinese": r"(?:抱歉|对不起|對不起|很遗憾)[^。!?\n]{0,30}(?:无法|不能|無法|不可以)|我(?:无法|不能|無法)(?:提供|帮助|幫助|回答|协助|满足|生成)",
+    "Chinese": (
+        r"(?:抱歉|对不起|對不起|很遗憾)[^。!?\n]{0,30}(?:无法|不能|無法|不可以)"
+        r"|我(?:无法|不能|無法)(?:提供|帮助|幫助|回答|协助|满足|生成)"
+    ),
     "Japanese": r"(?:申し訳|すみません|ごめんなさい)[^。\n]{0,40}(?:できません|できかねます|お答え|いたしかねます)",
     "Korean": r"(?:죄송|미안)[^.\n]{0,40}(?:수 없|못|어렵)",
 }
@@ -54,26 +63,32 @@ BOILERPLATE = (
     r"|\bI(?:'|’)?m (?:just |only )?an? (?:AI|artificial intelligence)(?: language)? (?:model|assistant)"
     r"|\bas a (?:large )?language model\b|\bmy knowledge cut-?off\b|\bmy (?:last |latest )?training data\b"
     r"|\bI (?:do not|don(?:'|’)?t) have personal (?:opinions|beliefs|feelings|experiences|preferences)"
-    r"|\b(?:trained|developed|created|made) by (?:OpenAI|Anthropic|Google DeepMind)\b|\bI am ChatGPT\b|\bI(?:'|’)m ChatGPT\b"
-    r"|\bals KI-(?:Sprach)?modell\b|\ben tant qu(?:e modèle|'IA|’IA)|\bcomo (?:un |um )?modelo de (?:lenguaje|linguagem)"
+    r"|\b(?:trained|developed|created|made) by (?:OpenAI|Anthropic|Google DeepMind)\b"
+    r"|\bI am ChatGPT\b|\bI(?:'|’)m ChatGPT\b"
+    r"|\bals KI-(?:Sprach)?modell\b|\ben tant qu(?:e modèle|'IA|’IA)|\bcomo (?:un "
+    r"|um )?modelo de (?:lenguaje|linguagem)"
     r"|作为(?:一个|一款)?(?:AI|人工智能)|AI言語モデル"
 )
 """Phrases by which an answer tells which program wrote it: a model trained on them says them of itself."""
 
 TEMPLATES = (
     r"<\|(?:im_start|im_end|endoftext|user|assistant|system|eot_id|start_header_id|end_header_id|begin_of_text)\|>"
-    r"|\[/?INST\]|<</?SYS>>|^### ?(?:Instruction|Response|Input|Human|Assistant):|</?noinput>|<start_of_turn>|<end_of_turn>"
+    r"|\[/?INST\]|<</?SYS>>|^### ?(?:Instruction|Response|Input|Human|Assistant):|</?noinput>"
+    r"|<start_of_turn>|<end_of_turn>"
     r"|^(?:Human|User|Assistant|USER|ASSISTANT): "
 )
 """Marks of chat templates that belong around a text and stand in it."""
 
 MARKUP = (
     r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{2,5}|#x[0-9a-fA-F]{2,5});"
-    r"|</?(?:br|p|div|span|font|b|i|u|strong|em|table|tr|td|ul|ol|li|h[1-6]|center|blockquote|img|a)(?: [^<>\n]{0,200})?/?>"
+    r"|</?(?:br|p|div|span|font|b|i|u|strong|em|table|tr|td|ul|ol|li|h[1-6]|center|blockquote|img"
+    r"|a)(?: [^<>\n]{0,200})?/?>"
 )
 """HTML in running text; see `markup_in`."""
 
-PLACEHOLDERS = re.compile(r"(?:n/?a|none|null|nan|nil|undefined|todo|tbd|no ?output|no ?input|<no ?output>|<no ?input>)\.?", re.I)
+PLACEHOLDERS = re.compile(
+    r"(?:n/?a|none|null|nan|nil|undefined|todo|tbd|no ?output|no ?input|<no ?output>|<no ?input>)\.?", re.I
+)
 """What stands for an answer where there is none."""
 
 REFUSAL = re.compile("|".join(REFUSALS.values()), re.I)
@@ -81,7 +96,9 @@ STOCK = re.compile(BOILERPLATE, re.I)
 TEMPLATE = re.compile(TEMPLATES, re.M)
 _MARKUP = re.compile(MARKUP, re.I)
 _CODE = re.compile(r"```[\s\S]*?(?:```|\Z)|`[^`\n]*`")
-_ABOUT_MARKUP = re.compile(r"\b(?:html?5?|xml|xhtml|css|svg|jsx|markup|web ?(?:page|site)|tags?|javascript|php|entit)", re.I)
+_ABOUT_MARKUP = re.compile(
+    r"\b(?:html?5?|xml|xhtml|css|svg|jsx|markup|web ?(?:page|site)|tags?|javascript|php|entit)", re.I
+)
 
 Span = tuple[int, int]
 
@@ -92,7 +109,17 @@ def refusal_in(answer: str) -> list[Span]:
     return [found.span()] if found else []
 
 
+_STOCK_NEEDLES = (
+    "an ai", "artificial intelligence", "language model", "knowledge cut", "training data", "have personal", "openai",
+    "anthropic", "deepmind", "chatgpt", "ki-", "en tant qu", "modelo de", "作为", "ai言語",
+)  # fmt: skip
+"""One of them stands in every stock phrase: a quick look before the slow one."""
+
+
 def stock_phrases_in(answer: str) -> list[Span]:
+    lowered = answer.lower()
+    if not any(needle in lowered for needle in _STOCK_NEEDLES):
+        return []
     return [found.span() for found in STOCK.finditer(answer)]
 
 
