@@ -85,11 +85,15 @@ def report_summary(report: QualityReport, compared: Sequence[str], when_made: st
 def clean_list(report: QualityReport) -> str:
     """What was looked for and not found."""
     found = {finding.kind for finding in report.findings}
-    clean = [escape(KINDS[kind].title.lower()) for kind in report.checked if kind not in found]
+    clean = [_uncapitalised(escape(KINDS[kind].title)) for kind in report.checked if kind not in found]
     if not clean:
         return ""
     lead = "Nothing was found. Looked for" if not found else "Looked for and not found"
     return f'<p class="h-quiet h-clean">{chip("", "Clean", "good")} <span>{lead}: {", ".join(clean)}.</span></p>'
+
+
+def _uncapitalised(title: str) -> str:
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
 
 
 def findings_view(report: QualityReport, choice: Choice, rows: str) -> str:
