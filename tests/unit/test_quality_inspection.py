@@ -95,7 +95,10 @@ def test_overlap_is_found_by_question_by_a_run_of_words_and_by_likeness(tmp_path
         asked("Please write a very short poem about a small grey cat that sat on a mat", "It sat."),
     ]
     first = [asked("Name a colour of the sky.", "Blue."), asked("how many corners has  a cube?", "It has 8.")]
-    second = [asked("Tell me of the mill.", STORY), asked("A very short poem about a small grey cat that sat on a mat", "?!a")]
+    second = [
+        asked("Tell me of the mill.", STORY),
+        asked("A very short poem about a small grey cat that sat on a mat", "?!a"),
+    ]
     report, folder = inspect(tmp_path, rows, "instruction", first, second)
     assert report.num_compared == [2, 2]
     assert rows_of_finding(folder, "overlap_questions").tolist() == [0]
