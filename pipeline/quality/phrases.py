@@ -103,8 +103,21 @@ _ABOUT_MARKUP = re.compile(
 Span = tuple[int, int]
 
 
+_REFUSAL_NEEDLES = (
+    "sorry", "afraid", "can't", "can’t", "cannot", "can not", "won't", "won’t", "will not", "unable", "not able",
+    "decline", "against my", "violat", "leid", "entschuldigung", "nicht", "désolé", "ne peux", "ne suis", "siento",
+    "lamento", "no puedo", "dispiace", "non posso", "desculpe", "sinto", "não posso", "spijt", "niet", "przykro",
+    "nie mog", "извините", "простите", "сожалению", "не могу", "抱歉", "对不起", "對不起", "遗憾", "无法", "不能",
+    "無法", "申し訳", "すみません", "ごめん", "죄송", "미안",
+)  # fmt: skip
+"""One of them stands in every refusal."""
+
+
 def refusal_in(answer: str) -> list[Span]:
     """Where an answer refuses, if it does so at its beginning."""
+    lowered = answer[:OPENING_CHARACTERS].lower()
+    if not any(needle in lowered for needle in _REFUSAL_NEEDLES):
+        return []
     found = REFUSAL.search(answer, 0, min(len(answer), OPENING_CHARACTERS))
     return [found.span()] if found else []
 

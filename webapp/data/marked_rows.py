@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pipeline.quality.detectors import PERSONAL_KINDS, Marks, marks_of, personal_marks
+from pipeline.quality.detectors import PERSONAL_KINDS, marks_of, personal_marks
 from pipeline.quality.personal import mask
+from pipeline.quality.phrases import Span
 from pipeline.quality.texts import Path, RowTexts, with_texts
 from webapp.data.views import MAX_SHOWN_CHARACTERS, row_view
 
@@ -35,7 +36,7 @@ def marked_row(row: dict[str, Any], number: int, kind: str) -> str:
     return _PAIR.sub(r"<mark>\1</mark>", drawn).replace(_BEGIN, "").replace(_END, "")
 
 
-def _marked(text: str, spans: Marks | Any, covered: Any, kind: str) -> str:
+def _marked(text: str, spans: list[Span], covered: list[Span], kind: str) -> str:
     edits = {span: mask(text[span[0] : span[1]]) for span in covered}
     shown = [span for span in spans if kind in PERSONAL_KINDS or not any(_overlap(span, one) for one in covered)]
     first = min((start for start, _ in shown), default=0)
@@ -50,5 +51,5 @@ def _marked(text: str, spans: Marks | Any, covered: Any, kind: str) -> str:
     return "".join([*parts, text[at:]])
 
 
-def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+def _overlap(one: Span, other: Span) -> bool:
     return one[0] < other[1] and other[0] < one[1]

@@ -85,14 +85,15 @@ def report_summary(report: QualityReport, compared: Sequence[str], when_made: st
 def clean_list(report: QualityReport) -> str:
     """What was looked for and not found."""
     found = {finding.kind for finding in report.findings}
-    clean = [_uncapitalised(escape(KINDS[kind].title)) for kind in report.checked if kind not in found]
+    clean = [uncapitalised(escape(KINDS[kind].title)) for kind in report.checked if kind not in found]
     if not clean:
         return ""
     lead = "Nothing was found. Looked for" if not found else "Looked for and not found"
     return f'<p class="h-quiet h-clean">{chip("", "Clean", "good")} <span>{lead}: {", ".join(clean)}.</span></p>'
 
 
-def _uncapitalised(title: str) -> str:
+def uncapitalised(title: str) -> str:
+    """A title as it stands within a sentence; one that begins with an abbreviation stays as it is."""
     return title if title[:2].isupper() else title[:1].lower() + title[1:]
 
 

@@ -169,10 +169,7 @@ def _cut(version_id: int, percent: float) -> list[Any]:
 def _in_words(scores: Any, kept: Any, measure: str) -> str:
     good = goodness(scores, measure)
     last = float(scores[kept[np.argmin(good[kept])]]) if len(kept) else float("nan")
-    return (
-        f"{counted(len(kept), 'row')} of {number(len(scores))} stay; the last of them has a score of {number(last)} "
-        f"({views.MEASURES[measure].lower()})."
-    )
+    return f"{counted(len(kept), 'row')} of {number(len(scores))} stay; the last of them has a score of {number(last)}."
 
 
 def _share(percent: float) -> float:
@@ -207,7 +204,7 @@ def _keep(version_id: int, percent: float, request: gr.Request) -> Iterator[list
             report.measure,
             _share(percent),
             _model_name(record.model_id),
-            f"The best {percent:g} % by {views.MEASURES[report.measure].lower()} stay.",
+            f"The best {percent:g} % by {views.uncapitalised(views.MEASURES[report.measure])} stay.",
         )
         for step in leave_out(version, out, how, person_id=person.id):
             yield writing_step(step, version)

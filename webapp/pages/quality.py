@@ -132,7 +132,8 @@ def _open(request: gr.Request) -> list[Any]:
             others = [one for one in datasets.list_versions(session) if one.id != wanted]
     except HoneError as error:
         back = f'<div class="h-line">{link_button("All data", "/data")}</div>'
-        return [0, page_header("Quality"), error_block(error) + back, *[gr.skip()] * 6, *[gr.skip()] * 6]
+        said = f'<div class="h-stack">{error_block(error)}{back}</div>'
+        return [0, page_header("Quality"), said, *[gr.skip()] * 6, *[gr.skip()] * 6]
     inspected, fault = _look(version)
     offered = list(zip(names_of(others), (f"dataset:{one.id}" for one in others), strict=True))
     active = [one for one in (job, scoring) if one is not None and one.state in ACTIVE_STATES]
