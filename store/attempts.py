@@ -274,9 +274,15 @@ def _runnable_spec(session: Session, job: Job) -> dict[str, Any]:
         if any(isinstance(marker, ModelRef) for marker in info.metadata):
             spec[field] = models.location_of(_model(session, job, field))
         elif any(isinstance(marker, DatasetRef) for marker in info.metadata):
-            version = session.get_one(DatasetVersion, int(value.removeprefix("dataset:")))
-            spec[field] = str(settings().datasets_folder / version.sha256 / "rows.jsonl")
+            is_one = isinstance(value, str)
+            paths = [_rows_path(session, name) for name in ([value] if is_one else value)]
+            spec[field] = paths[0] if is_one else paths
     return spec
+
+
+def _rows_path(session: Session, name: str) -> str:
+    version = session.get_one(DatasetVersion, int(name.removeprefix("dataset:")))
+    return str(settings().datasets_folder / version.sha256 / "rows.jsonl")
 
 
 def _model(session: Session, job: Job, field: str) -> Model:

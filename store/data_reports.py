@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import attempts, datasets
-from store.schema import DataReport, Job
+from store import attempts, datasets, jobs
+from store.schema import ACTIVE_STATES, DataReport, Job
 from store.settings import settings
 
 
@@ -27,7 +27,7 @@ def register_report(session: Session, job_id: int, epoch: int, folder: str, summ
     job = session.get_one(Job, job_id)
     report = DataReport(
         recipe=job.recipe,
-        dataset_version_id=job.datasets[0].id,
+        dataset_version_id=int(job.spec["dataset"].removeprefix("dataset:")),
         model_id=job.parent_model_id,
         job_id=job_id,
         folder=folder,
@@ -66,6 +66,33 @@ def latest_report(session: Session, version_id: int, recipe: str, *, model_id: i
     if model_id is not None:
         query = query.where(DataReport.model_id == model_id)
     return session.scalar(query.order_by(DataReport.id.desc()).limit(1))
+
+
+def latest_job(session: Session, version_id: int, recipe: str) -> Job | None:
+    """The job of a recipe that was asked for last on a version, however it stands."""
+    query = select(Job).where(Job.recipe == recipe, Job.spec["dataset"].as_string() == f"dataset:{version_id}")
+    return session.scalar(query.order_by(Job.id.desc()).limit(1))
+
+
+def submit_once(
+    session: Session, recipe: str, values: Mapping[str, Any], *, version_id: int, person_id: int | None
+) -> Job:
+    """Ask for a report on a version; while a job of its recipe waits or runs there, whoever asks is given that one.
+
+    Raises:
+        SpecFaults: with everything that is wrong with the values.
+    """
+    before = latest_job(session, version_id, recipe)
+    if before is not None and before.state in ACTIVE_STATES:
+        return before
+    return jobs.submit(
+        session,
+        recipe,
+        values,
+        person_id=person_id,
+        # Two presses at once have seen the same last job, and ask for the same next one.
+        idempotency_key=f"{recipe}-{version_id}-after-{before.id if before else 0}",
+    )
 
 
 def list_reports(session: Session, version_id: int) -> Sequence[DataReport]:

@@ -316,7 +316,7 @@ def _find_inputs(session: Session, spec: Spec) -> _Inputs:
     inputs = _Inputs([], [], {}, [])
     for field, info in type(spec).model_fields.items():
         value = getattr(spec, field)
-        if value in (None, ""):
+        if not value:
             continue
         for marker in info.metadata:
             try:
@@ -329,7 +329,14 @@ def _find_inputs(session: Session, spec: Spec) -> _Inputs:
                     inputs.models.append(model)
                     inputs.stored_values[field] = f"model:{model.id}"
                 elif isinstance(marker, DatasetRef):
-                    inputs.datasets.append(_find_dataset(session, value, marker.kinds))
+                    for name in [value] if isinstance(value, str) else value:
+                        version = _find_dataset(session, name, marker.kinds)
+                        if version in inputs.datasets:
+                            raise BadSpec(
+                                f"{version.dataset.name} version {version.number} is named twice.",
+                                "Name each version once.",
+                            )
+                        inputs.datasets.append(version)
             except HoneError as error:
                 inputs.faults.append(Fault(field, str(error)))
     return inputs
