@@ -37,7 +37,13 @@ class ModelRef:
 
     In a stored job the value may be `model:<id>`, or `job:<id>` for the model that a job will have made; the worker
     puts the model's folder in its place.
+
+    Args:
+        takes_endpoints: Whether a model will do whose weights another server has: in its place comes
+            `endpoint:<id>#<its name there>` (see `pipeline.asking.endpoint`).
     """
+
+    takes_endpoints: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@
     preference   {"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}
     unpaired     {"prompt": [...], "completion": [...], "label": bool}
 
+Each may hold `meta` besides: an object with what is known of the row.
+
 A canonical row, normalised again, is itself.
 """
 
@@ -44,8 +46,8 @@ def normaliser(mapping: Mapping) -> Normaliser:
     make = makers[mapping.layout]
     names = dict(mapping.columns)
     if mapping.layout in ("turns", "conversation"):
-        return lambda row: make(_Columns(names, row)) | _tags(row)
-    return lambda row: make(_Columns(names, row))
+        return lambda row: make(_Columns(names, row)) | _tags(row) | _meta(row)
+    return lambda row: make(_Columns(names, row)) | _meta(row)
 
 
 def _tags(row: RawValues) -> dict[str, Any]:
@@ -55,6 +57,12 @@ def _tags(row: RawValues) -> dict[str, Any]:
         return {}
     words = [tags] if isinstance(tags, str) else tags
     return {"tags": words} if isinstance(words, list) and all(isinstance(word, str) for word in words) else {}
+
+
+def _meta(row: RawValues) -> dict[str, Any]:
+    """What is known of a row of any kind beside what is trained on: an object under `meta`."""
+    meta = row.get("meta")
+    return {"meta": meta} if meta and isinstance(meta, dict) else {}
 
 
 class _Columns:

@@ -15,7 +15,7 @@ from pipeline.context import Context
 from pipeline.errors import BadSpec
 from pipeline.spec import Spec
 
-NAMES = ("pretrain", "sft", "dpo", "quantize", "answer")
+NAMES = ("pretrain", "sft", "dpo", "quantize", "answer", "generate", "pairs")
 """Every recipe, in the order in which people meet them."""
 
 Result = Literal["model", "answers", "report", "rows"]
