@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -49,7 +49,8 @@ class FakeOpenAI:
                 self.send_header("content-length", str(len(content)))
                 self.send_header("retry-after", "0")
                 self.end_headers()
-                self.wfile.write(content)
+                with suppress(ConnectionError):  # whoever asked has been stopped
+                    self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
                 pass
