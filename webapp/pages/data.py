@@ -37,7 +37,7 @@ from webapp.data.views import (
     unknown_columns,
 )
 from webapp.people import current_person
-from webapp.shell import Page, error_block, html, on_load, page_header, query_value
+from webapp.shell import Page, error_block, html, link_button, on_load, page_header, query_value
 
 LIVE_SECONDS = 0.5
 NUM_FIRST_ROWS = 3
@@ -61,7 +61,13 @@ also as .gz, .zst or .zip. You see what is in it before anything is kept.</p></d
 
 
 def build() -> None:
-    html(page_header("Data", "Rows to learn from: conversations, preferences, judged answers or plain text."))
+    html(
+        page_header(
+            "Data",
+            "Rows to learn from: conversations, preferences, judged answers or plain text.",
+            link_button("Make data", "/make"),
+        )
+    )
     upload_id = gr.State("")
     address = gr.Textbox(visible=False)
     timer = gr.Timer(LIVE_SECONDS, active=False)
