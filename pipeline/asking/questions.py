@@ -73,11 +73,17 @@ class AskedModel(Protocol):
 
 
 def ask_all(
-    model: AskedModel, questions: Iterable[Question], stop: StopSignal
+    model: AskedModel,
+    questions: Iterable[Question],
+    stop: StopSignal,
+    then: Callable[[Question, Said | CannotAnswer], Question | None] = lambda question, outcome: None,
 ) -> Iterator[tuple[Question, Said | CannotAnswer]]:
     """Answers in the order in which they end; as one ends, the next question is asked.
 
     It ends early when the job is to stop. What is still being answered when it ends, or is closed, is cancelled.
+
+    Args:
+        then: What is to be asked because of an answer, before any other question; the answer itself is not given out.
 
     Raises:
         HoneError: if the model failed for a reason that other questions would meet too.
@@ -100,6 +106,10 @@ def ask_all(
             del running[number]
             if isinstance(outcome, HoneError) and not isinstance(outcome, CannotAnswer):
                 raise outcome
+            if (following := then(question, outcome)) is not None:
+                running[count] = model.ask(following, partial(_put, ended, count, following))
+                count += 1
+                continue
             yield question, outcome
     finally:
         for cancel in running.values():

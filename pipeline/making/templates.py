@@ -118,6 +118,16 @@ def read_task(text: str) -> tuple[Task, bool]:
     return Task(question, answer), following is not None
 
 
+def read_question(text: str) -> str:
+    """The first question that a model has written, without its mark; empty where there is none."""
+    text = text.rpartition("</think>")[2].lstrip()
+    mark = _MARK.match(text)
+    text = text[mark.end() :] if mark and mark[1].lower() == "question" else text
+    answer_mark = _MARK.search(text)
+    first_line = text[: answer_mark.start() if answer_mark else len(text)].strip().partition("\n")[0]
+    return first_line.strip()
+
+
 def passage_of(text: str, *, most_words: int, at: float) -> tuple[str, int, int]:
     """A stretch of a text with its first and last word's numbers, from 0, the last one excluded.
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
@@ -18,7 +18,15 @@ from pipeline.data.raw import BadRow
 from pipeline.errors import BadData
 from pipeline.generation.requests import SamplingSettings
 from pipeline.making.drafts import Draft, DraftMaker, Dropped, FromDocuments, FromSeeds, Kept, Sieve
-from pipeline.making.templates import DOCUMENT_TEMPLATE, OPENING, SEED_TEMPLATE, Task, hash_of, missing_places
+from pipeline.making.templates import (
+    DOCUMENT_TEMPLATE,
+    OPENING,
+    SEED_TEMPLATE,
+    Task,
+    hash_of,
+    missing_places,
+    read_question,
+)
 from pipeline.making.written import WrittenLines
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, ModelRef, Spec, setting
@@ -49,6 +57,12 @@ class GenerateSpec(Spec):
     )
     num_examples: int = setting(
         3, help="Seed tasks to show each time, drawn anew.", unit="tasks", basic=True, ge=1, le=20
+    )
+    answered: Literal["together", "apart"] = setting(
+        "together",
+        help="Question and answer in one go; or first the question, which the model is then asked as anybody would ask "
+        "it: small models seldom keep to a form.",
+        basic=True,
     )
     temperature: float = setting(0.8, help="0 always takes the likeliest token; higher is more varied.", ge=0, le=2)
     top_p: float = setting(1.0, help="Draw only from the likeliest tokens that together have this share.", gt=0, le=1)
@@ -85,6 +99,8 @@ def run(spec: GenerateSpec, context: Context) -> dict[str, Any]:
     rows = read_rows(spec.dataset, "instruction", "text")
     maker, template = _maker_of(spec, rows)
     known = maker.tasks if isinstance(maker, FromSeeds) else []
+    what = f"after {len(known):,} seed tasks" if known else f"about {len(rows):,} documents"
+    context.log(f"{spec.num_rows:,} rows are wanted, {what}.")
     context.phase("Opening the model")
     with WrittenLines(context.checkpoints / TRIES_FILE) as tries, Models() as models:
         work = _Work(spec, context, tries, maker, Sieve(known, most_alike=spec.most_alike))
@@ -96,7 +112,8 @@ def run(spec: GenerateSpec, context: Context) -> dict[str, Any]:
     if not work.num_kept:
         raise BadData(
             f"None of {len(tries.lines):,} tries made a row: {_in_words(dropped)}.",
-            "Look at what was written (in the log), change the template or choose another model.",
+            "Look at what was written (in the log), change the template or choose another model. A small "
+            "one seldom keeps to a form: have it answer its question apart.",
         )
     if work.num_kept < spec.num_rows:
         context.log(
@@ -153,13 +170,26 @@ class _Work:
         last = self.spec.num_rows * self.spec.max_tries
         drafts: dict[int, Draft] = {}
         early: dict[int, Said | CannotAnswer] = {}
+        asked: dict[int, str] = {}
+
+        def ask_back(question: Question, outcome: Said | CannotAnswer) -> Question | None:
+            number = question.key
+            if self.spec.answered == "together" or number in asked or not isinstance(outcome, Said):
+                return None
+            asked[number] = read_question(outcome.text)
+            if not asked[number]:
+                return None
+            self.num_tokens += outcome.num_tokens
+            words = "\n\n".join(filter(None, [drafts[number].passage, asked[number]]))
+            return Question(number, [{"role": "user", "content": words}], self._settings(number, model, "answer"))
+
         self.context.phase("Writing")
         self._started = time.monotonic()
         self._report(is_last=True)
         if self._is_enough:
             return
-        for question, outcome in ask_all(model, self._questions(model, last, drafts), self.context.stop):
-            early[question.key] = outcome
+        for question, outcome in ask_all(model, self._questions(model, last, drafts), self.context.stop, ask_back):
+            early[question.key] = _whole(asked.pop(question.key, None), outcome)
             self.num_tokens += outcome.num_tokens if isinstance(outcome, Said) else 0
             while not self._is_enough and (number := len(self.tries.lines)) in early:
                 self._judge(number, drafts.pop(number), early.pop(number), model, template)
@@ -179,13 +209,20 @@ class _Work:
     def _questions(self, model: AskedModel, last: int, drafts: dict[int, Draft]) -> Iterator[Question]:
         for number in range(len(self.tries.lines), last):
             drafts[number] = self.maker.draft(number)
-            settings = SamplingSettings(
-                temperature=self.spec.temperature,
-                top_p=self.spec.top_p,
-                max_tokens=self.spec.max_tokens,
-                seed=seed_of(self.spec.seed, number, model.fingerprint),
-            )
+            settings = self._settings(number, model)
             yield Question(number, [{"role": "user", "content": drafts[number].text}], settings, OPENING)
+
+    def _settings(self, number: int, model: AskedModel, *more: str) -> SamplingSettings:
+        seed = seed_of(self.spec.seed, number, model.fingerprint, *more)
+        return SamplingSettings(**self._sampling, seed=seed)
+
+    @property
+    def _sampling(self) -> dict[str, Any]:
+        return {
+            "temperature": self.spec.temperature,
+            "top_p": self.spec.top_p,
+            "max_tokens": self.spec.max_tokens,
+        }
 
     def _judge(self, number: int, draft: Draft, outcome: Said | CannotAnswer, model: AskedModel, template: str) -> None:
         if isinstance(outcome, CannotAnswer) and not self.num_tokens and number + 1 >= MOST_REFUSED_AT_FIRST:
@@ -210,11 +247,8 @@ class _Work:
             "from": {"dataset": Path(self.spec.dataset).parent.name} | draft.source,
             "template_sha256": hash_of(template),
             "seed": seed_of(self.spec.seed, number, model.fingerprint),
-            "settings": {
-                "temperature": self.spec.temperature,
-                "top_p": self.spec.top_p,
-                "max_tokens": self.spec.max_tokens,
-            },
+            "answered": self.spec.answered,
+            "settings": self._sampling,
             "likeness": likeness,
         }
 
@@ -229,6 +263,14 @@ class _Work:
         if (speed := self.tokens_per_second) is not None:
             figures["tokens_per_second"] = speed
         self.context.metrics(num_tries, figures)
+
+
+def _whole(question: str | None, outcome: Said | CannotAnswer) -> Said | CannotAnswer:
+    """The answer to a question that was asked apart, in the form in which both are written in one go."""
+    if question is None or isinstance(outcome, CannotAnswer):
+        return outcome
+    answer = outcome.text.rpartition("</think>")[2].strip() if question else ""
+    return Said(f"Question: {question}\nAnswer: {answer}", outcome.num_tokens, outcome.has_ended)
 
 
 def _messages(task: Task, passage: str) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ from pipeline.data.raw import BadRow
 from pipeline.errors import BadData, BadSpec
 from pipeline.generation.requests import SamplingSettings
 from pipeline.making.judging import Contest, ImplicitReward, Judge, JudgedByLogprobs, JudgedByWords, Ranking
-from pipeline.making.templates import JUDGE_TEMPLATE, missing_places, prompt_of_any
+from pipeline.making.templates import JUDGE_TEMPLATE, conversation_text, missing_places, prompt_of_any
 from pipeline.making.written import WrittenLines
 from pipeline.prompt_rows import Message
 from pipeline.recipes import Chart, Recipe
@@ -93,6 +93,7 @@ def run(spec: PairsSpec, context: Context) -> dict[str, Any]:
     from pipeline.training.loop import raise_if_stopped
 
     prompts = _read_prompts(spec)
+    context.log(f"{len(prompts):,} prompts, {spec.num_answers} answers to each.")
     context.phase("Opening the models")
     with (
         WrittenLines(context.checkpoints / ANSWERS_FILE) as answers,
@@ -274,7 +275,7 @@ class _Work:
             return {"dropped": "the judge finds no answer clearly better"}
         best, worst = lines[outcome.best], lines[outcome.worst]
         if len(self.rankings.lines) < NUM_SAMPLES:
-            self.context.sample(len(self.rankings.lines) + 1, best["text"], worst["text"])
+            self.context.sample(len(self.rankings.lines) + 1, conversation_text(contest.prompt)[-500:], best["text"])
         meta = {
             "made_by": "pairs",
             "model": writer.told,

@@ -169,6 +169,8 @@ def say(text: str) -> str:
     """A judge prefers what is longer; otherwise a new question about what was shown."""
     if judged := SHOWN.search(text):
         return "A" if len(judged[1]) > len(judged[2]) else "B"
+    if text.endswith("?"):
+        return f"I was asked {text[-6:]}"
     number = sum(map(ord, text)) % 97
     return f"Question: What of number {number} and {number * 7}?\nAnswer: It is {number}."
 
@@ -202,6 +204,19 @@ def test_an_endpoint_that_is_busy_for_a_moment_is_asked_again(
     assert summary["rows"] == 4
     assert rows_in(context.out)[0]["meta"]["model"] == {"name": "big", "endpoint": "Elsewhere"}
     assert {request["model"] for request in elsewhere.requests} == {"big"}
+
+
+def test_a_model_that_keeps_to_no_form_answers_its_own_question_apart(elsewhere: FakeOpenAI, tmp_path: Path) -> None:
+    notes = tmp_path / "rows.jsonl"
+    notes.write_text("".join(json.dumps({"text": f"Note {n}."}) + "\n" for n in range(3)))
+    context = context_in(tmp_path / "job")
+    generate.run(writing_spec("endpoint:1#big", notes, num_rows=3, most_alike=1, answered="apart"), context)
+    for row in rows_in(context.out):
+        question, answer = (message["content"] for message in row["messages"])
+        assert answer == f"I was asked {question[-6:]}"
+        assert "Note" not in question
+    asked = [request["messages"][0]["content"] for request in elsewhere.requests]
+    assert any(re.fullmatch(r"Note \d\.\n\nWhat of number .*\?", text) for text in asked)
 
 
 def test_a_wrong_key_ends_the_job_and_is_not_repeated(elsewhere: FakeOpenAI, seeds: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pipeline.data.raw import BadRow
 from pipeline.making.alike import SeenTexts
 from pipeline.making.drafts import Dropped, FromDocuments, FromSeeds, Kept, Sieve
 from pipeline.making.judging import in_both_orders, ranking_of_pairs, ranking_of_rewards, verdict_of
-from pipeline.making.templates import NotInForm, Task, filled, passage_of, read_task
+from pipeline.making.templates import NotInForm, Task, filled, passage_of, read_question, read_task
 from pipeline.making.written import WrittenLines
 from pipeline.recipes.generate import GenerateSpec
 from pipeline.recipes.pairs import PairsSpec
@@ -47,6 +47,19 @@ def test_an_answer_without_its_form_is_told_apart_from_one_that_is_empty() -> No
         read_task("Mara bakes bread.")
     with pytest.raises(NotInForm, match="the answer is empty"):
         read_task("Who?\nAnswer:\n\nQuestion: Who else?")
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        (" Who bakes?\nMara bakes.", "Who bakes?"),
+        ("**Question:** Who?\nAnswer: I", "Who?"),
+        ("Answer: Mara.", ""),
+        ("", ""),
+    ],
+)
+def test_a_question_alone_is_the_first_line(text: str, question: str) -> None:
+    assert read_question(text) == question
 
 
 def test_likeness_is_rouge_l() -> None:

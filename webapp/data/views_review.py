@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -135,7 +136,7 @@ def _known(row: Mapping[str, Any]) -> str:
         return ""
     told = [str(meta[key]) for key in ("made_by",) if meta.get(key)]
     model = meta.get("model")
-    if isinstance(model, dict) and model.get("name"):
+    if isinstance(model, dict) and model.get("name") and not _FOLDER.fullmatch(str(model["name"])):
         told.append(f"by {model['name']}")
     if isinstance(meta.get("likeness"), int | float):
         told.append(f"{meta['likeness']:.0%} like the nearest other question")
@@ -184,6 +185,8 @@ def _keys(state: ReviewState) -> str:
     )
 
 
+_FOLDER = re.compile(r"\d+-\d+")
+"""The folder of a model that a job has made, which tells a person nothing."""
 _LABELS = {"back": "Row before", "next": "Next row"}
 
 
