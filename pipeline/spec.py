@@ -109,6 +109,8 @@ def _as_fault(item: Any) -> Fault:
     if item["type"] == "missing":
         return Fault(field, REQUIRED)
     message = item["msg"].removeprefix("Value error, ")
+    if not field:  # of several fields together: what was received is the whole form
+        return Fault(field, message)
     return Fault(field, f"{message[0].lower()}{message[1:]} (received {item['input']!r})")
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from pipeline.data.importing import import_rows
-from store import datasets, reviews
+from store import datasets, jobs, reviews
 from store.database import reading, writing
 from store.schema import DatasetVersion
 from store.settings import settings
@@ -21,7 +21,7 @@ HOSTILE = "<img src=x onerror=\"document.title='broken'\">"
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with web_process(tmp_path_factory.mktemp("review"), inference_port=9, models=["writer"]) as address:
-        yield address
+        yield address  # nobody works here: jobs wait in the queue
 
 
 @pytest.fixture
@@ -88,3 +88,25 @@ def test_a_dataset_is_reviewed_by_the_keyboard_on_a_telephone(page: Page, addres
         counts = reviews.count(session, version)
     assert [one["chosen"][0]["content"] for one in datasets.rows_of(kept)] == ["Good 1.", "Good 4."]
     assert (counts.accepted, counts.edited, counts.rejected) == (2, 0, 1)
+
+
+def test_what_will_be_asked_is_shown_and_a_job_is_launched(page: Page, address: str) -> None:
+    folder = settings().home / "import"
+    import_rows([{"text": f"Hens sleep in the barn. {HOSTILE}"}], "notes", folder, kind="text")
+    with writing() as session:
+        version = datasets.add_version(session, folder, name="notes").version
+    page.goto(f"/make?recipe=generate&dataset=dataset:{version.id}")
+    asked = page.locator(".h-make-asked")
+    expect(asked).to_contain_text("Hens sleep in the barn.")
+    expect(page.get_by_label("Seed template")).to_be_hidden()
+    page.get_by_label("Document template").fill("Say something.")
+    expect(page.get_by_role("alert").first).to_contain_text("The template has no {passage}")
+    page.get_by_label("Document template").fill("Ask about this: {passage}")
+    expect(asked).to_contain_text("Ask about this: Hens sleep in the barn.")
+    page.get_by_role("button", name="Write rows").dblclick()
+    page.wait_for_url("**/job?id=*")
+    with reading() as session:
+        launched, total = jobs.list_jobs(session, recipe="generate")
+    assert total == 1
+    assert launched[0].spec["dataset"] == f"dataset:{version.id}"
+    assert page.title() != "broken"
