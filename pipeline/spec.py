@@ -37,7 +37,13 @@ class ModelRef:
 
     In a stored job the value may be `model:<id>`, or `job:<id>` for the model that a job will have made; the worker
     puts the model's folder in its place.
+
+    Args:
+        takes_endpoints: Whether a model will do whose weights another server has: in its place comes
+            `endpoint:<id>#<its name there>` (see `pipeline.asking.endpoint`).
     """
+
+    takes_endpoints: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,8 @@ def _as_fault(item: Any) -> Fault:
     if item["type"] == "missing":
         return Fault(field, REQUIRED)
     message = item["msg"].removeprefix("Value error, ")
+    if not field:  # of several fields together: what was received is the whole form
+        return Fault(field, message)
     return Fault(field, f"{message[0].lower()}{message[1:]} (received {item['input']!r})")
 
 

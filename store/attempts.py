@@ -60,6 +60,8 @@ class Claim:
     spec: dict[str, Any]
     """The spec with folders and paths in the place of ids."""
     slot_ids: tuple[str, ...]
+    endpoint_ids: tuple[int, ...] = ()
+    """The servers elsewhere that the spec names models of; where they are and their keys are in no spec."""
 
 
 def claim(
@@ -108,7 +110,8 @@ def claim(
     device = ", ".join(sorted({free[slot_id] for slot_id in slot_ids}))
     count = f"{len(slot_ids)} × " if len(slot_ids) > 1 else ""
     session.add(Attempt(job_id=job.id, epoch=job.epoch, worker_name=worker_name, device=f"{count}{device}"[:80]))
-    return Claim(job.id, job.epoch, job.name, job.recipe, _runnable_spec(session, job), tuple(slot_ids))
+    spec, endpoint_ids = _runnable_spec(session, job)
+    return Claim(job.id, job.epoch, job.name, job.recipe, spec, tuple(slot_ids), endpoint_ids)
 
 
 def renew(session: Session, job_id: int, epoch: int) -> StopReason | None:
@@ -264,20 +267,27 @@ def sweep(session: Session) -> int:
     return num_due(session)
 
 
-def _runnable_spec(session: Session, job: Job) -> dict[str, Any]:
+def _runnable_spec(session: Session, job: Job) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """The spec with folders in the place of ids, and the endpoints that answer for models of it."""
     spec_class = get_recipe(job.recipe).spec
     spec = dict(job.spec)
+    endpoint_ids: set[int] = set()
     for field, info in spec_class.model_fields.items():
         value = spec.get(field)
         if not value:
             continue
         if any(isinstance(marker, ModelRef) for marker in info.metadata):
-            spec[field] = models.location_of(_model(session, job, field))
+            model = _model(session, job, field)
+            if model.endpoint_id is None:
+                spec[field] = models.location_of(model)
+            else:
+                spec[field] = f"endpoint:{model.endpoint_id}#{model.source}"
+                endpoint_ids.add(model.endpoint_id)
         elif any(isinstance(marker, DatasetRef) for marker in info.metadata):
             is_one = isinstance(value, str)
             paths = [_rows_path(session, name) for name in ([value] if is_one else value)]
             spec[field] = paths[0] if is_one else paths
-    return spec
+    return spec, tuple(sorted(endpoint_ids))
 
 
 def _rows_path(session: Session, name: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pipeline.asking.access import EndpointAccess, variable_of
 from pipeline.errors import HoneError
 from store import models, secret
 from store.schema import Endpoint, Model, utc_now
@@ -85,6 +86,21 @@ def key_of(endpoint: Endpoint) -> str:
             f"The key of the endpoint {endpoint.name} cannot be read: this installation's secret has changed.",
             "Enter the key again on the Settings page.",
         ) from error
+
+
+def environment_of(session: Session, endpoint_ids: Iterable[int]) -> dict[str, str]:
+    """What the process of a job that asks these endpoints is to be told, by its environment alone.
+
+    Raises:
+        BadEndpoint: if one was removed.
+        LostSecret: if the key of one cannot be read any more.
+    """
+    return {
+        variable_of(endpoint.id): EndpointAccess(
+            name=endpoint.name, base_url=endpoint.base_url, key=key_of(endpoint)
+        ).model_dump_json()
+        for endpoint in (get_endpoint(session, endpoint_id) for endpoint_id in endpoint_ids)
+    }
 
 
 def remove_endpoint(session: Session, endpoint_id: int) -> None:

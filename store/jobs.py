@@ -325,7 +325,8 @@ def _find_inputs(session: Session, spec: Spec) -> _Inputs:
                     if model is None:
                         inputs.after_job_id = int(value.removeprefix("job:"))
                         continue
-                    models.require_weights(model)
+                    if not marker.takes_endpoints:
+                        models.require_weights(model)
                     inputs.models.append(model)
                     inputs.stored_values[field] = f"model:{model.id}"
                 elif isinstance(marker, DatasetRef):

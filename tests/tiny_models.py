@@ -73,3 +73,28 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens(special)
     return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+
+
+def teach(folder: Path, asked: list[str], answers: list[str], *, steps: int = 100) -> Path:
+    """Train the model of `folder` until it gives one of the answers, each about as likely, to each of the questions."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(0)
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # for so little, threads only wait for each other
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    for step in range(steps):
+        prompt = f"<|im_start|>user\n{asked[step % len(asked)]}<|im_end|>\n<|im_start|>assistant\n"
+        whole = [f"{prompt}{answer}<|im_end|>" for answer in answers]
+        encoded = tokenizer(whole, padding=True, padding_side="right", return_tensors="pt")
+        labels = encoded.input_ids.masked_fill(encoded.attention_mask == 0, -100)
+        labels[:, : len(tokenizer(prompt).input_ids)] = -100
+        optimizer.zero_grad()
+        model(**encoded, labels=labels).loss.backward()
+        optimizer.step()
+    torch.set_num_threads(num_threads)
+    model.save_pretrained(folder)
+    return folder

@@ -56,6 +56,7 @@ class FormField:
     bounds: str = ""
     choices: tuple[Any, ...] = ()
     dataset_kinds: tuple[str, ...] = ()
+    takes_endpoints: bool = False
 
     @property
     def note(self) -> str:
@@ -84,10 +85,18 @@ class DatasetChoice:
 
 @dataclass(frozen=True)
 class Choices:
-    """What the store has to choose from: models as (label, `model:<id>`), and dataset versions with their kinds."""
+    """What the store has to choose from: models as (label, `model:<id>`), and dataset versions with their kinds.
+
+    Args:
+        elsewhere: The models of endpoints, for the fields that take one.
+    """
 
     models: Sequence[tuple[str, str]]
     datasets: Sequence[DatasetChoice]
+    elsewhere: Sequence[tuple[str, str]] = ()
+
+    def models_of(self, field: FormField) -> list[tuple[str, str]]:
+        return [*self.models, *(self.elsewhere if field.takes_endpoints else ())]
 
     def datasets_of(self, kinds: Sequence[str]) -> list[tuple[str, str]]:
         return [(choice.label, choice.value) for choice in self.datasets if choice.kind in kinds]
@@ -104,8 +113,8 @@ def _field(name: str, info: FieldInfo) -> FormField:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     answer_type, is_optional = _without_none(info.annotation)
     dataset = next((marker for marker in info.metadata if isinstance(marker, DatasetRef)), None)
-    is_model = any(isinstance(marker, ModelRef) for marker in info.metadata)
-    kind: Kind = "model" if is_model else "dataset" if dataset else _kind_of(name, answer_type)
+    model = next((marker for marker in info.metadata if isinstance(marker, ModelRef)), None)
+    kind: Kind = "model" if model else "dataset" if dataset else _kind_of(name, answer_type)
     default = info.get_default(call_default_factory=True, validated_data={})
     is_required = default is PydanticUndefined
     return FormField(
@@ -121,6 +130,7 @@ def _field(name: str, info: FieldInfo) -> FormField:
         bounds=_bounds_in_words(info.metadata),
         choices=get_args(answer_type) if kind == "choice" else (),
         dataset_kinds=dataset.kinds if dataset else (),
+        takes_endpoints=model is not None and model.takes_endpoints,
     )
 
 
@@ -168,7 +178,8 @@ def _plain(bound: Any) -> str:
 
 def draw(field: FormField, choices: Choices, value: Any) -> Component:
     """The component that asks one question, filled with `value`."""
-    width = "h-full" if field.kind in ("model", "dataset") else None
+    is_long = field.kind == "text" and isinstance(value, str) and "\n" in value
+    width = "h-full" if field.kind in ("model", "dataset") or is_long else None
     asked: dict[str, Any] = {
         "label": field.label,
         "info": field.note,
@@ -190,13 +201,12 @@ def draw(field: FormField, choices: Choices, value: Any) -> Component:
             return gr.Dropdown(choices=list(value or []), value=list(value or []), multiselect=True,
                                allow_custom_value=True, **asked)  # fmt: skip
         case "model":
-            return gr.Dropdown(choices=list(choices.models), value=value, allow_custom_value=True, **asked)
+            return gr.Dropdown(choices=choices.models_of(field), value=value, allow_custom_value=True, **asked)
         case "dataset":
             return gr.Dropdown(
                 choices=choices.datasets_of(field.dataset_kinds), value=value, allow_custom_value=True, **asked
             )
         case _:
-            is_long = isinstance(value, str) and "\n" in value
             return gr.Textbox(value=value, lines=4 if is_long else 1, **asked)
 
 
@@ -211,8 +221,8 @@ def _first_value(field: FormField, choices: Choices) -> Any:
     if field.kind == "dataset":
         fitting = choices.datasets_of(field.dataset_kinds)
         return fitting[0][1] if fitting else None
-    if field.kind == "model" and choices.models:
-        return choices.models[0][1]
+    if field.kind == "model" and (fitting := choices.models_of(field)):
+        return fitting[0][1]
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.asking.endpoint import without_refused
 from store import api_keys, endpoints
 from store.database import reading
 from store.schema import Endpoint, Model
@@ -168,7 +169,7 @@ class InferenceClient:
                 async with self._http.stream("POST", f"{self._root}/chat/completions", json=body) as response:
                     if not response.is_success:
                         refused = (await response.aread()).decode("utf-8", errors="replace")
-                        if self.endpoint_name and (milder := _without_refused(body, response.status_code, refused)):
+                        if self.endpoint_name and (milder := without_refused(body, response.status_code, refused)):
                             body = milder
                             continue
                         yield self._refusal(response.status_code, refused)
@@ -287,23 +288,6 @@ def client_of(endpoint: Endpoint) -> InferenceClient:
 @lru_cache(maxsize=64)
 def _client(base_url: str, key: str, name: str) -> InferenceClient:
     return InferenceClient(base_url, key=key, endpoint_name=name)
-
-
-def _without_refused(body: dict[str, Any], status: int, refused: str) -> dict[str, Any] | None:
-    """The request without the field that a server has refused, or None where it was refused for another reason.
-
-    Models that reason take no temperature, and call the limit of an answer by another name.
-    """
-    if status not in (400, 422):
-        return None
-    if "max_tokens" in body and "max_completion_tokens" in refused:
-        return {name: value for name, value in body.items() if name != "max_tokens"} | {
-            "max_completion_tokens": body["max_tokens"]
-        }
-    for name in ("temperature", "top_p"):
-        if name in body and name in refused:
-            return {kept: value for kept, value in body.items() if kept != name}
-    return None
 
 
 @dataclass

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pipeline.context import StopReason
 from pipeline.errors import DiskFull, HoneError, as_hone_error
 from pipeline.events import Event, Failed, Finished, LogLine, Numbered, parse_line
-from store import attempts, jobs
+from store import attempts, endpoints, jobs
 from store.attempts import Claim, LostWorker, StaleAttempt
 from store.database import AWAY, reading, writing
 from store.settings import settings
@@ -50,7 +50,7 @@ def run_attempt(claim: Claim, devices: Sequence[Device], shutting_down: threadin
             attempt.run()
         except NotStarted as error:
             attempt.lose(error)
-        except OSError as error:  # of this side: a full disk, most likely
+        except (OSError, HoneError) as error:  # of this side: a full disk, or an endpoint that is gone
             attempt.fail(error)
     except StaleAttempt as error:
         log.warning("Gave up an attempt: %s", error)
@@ -81,7 +81,7 @@ class _Attempt:
         self.relay.relay()
         self._close(self.child.exit_code)
 
-    def fail(self, error: OSError) -> None:
+    def fail(self, error: OSError | HoneError) -> None:
         """End the job because something could not be written or read."""
         known = as_hone_error(error)
         self._in_time(lambda: _write(attempts.fail, self.claim.job_id, self.claim.epoch, known))
@@ -103,7 +103,9 @@ class _Attempt:
         arguments = ["run", str(spec_file), "--watch-stdin", "--lease-seconds", str(settings().lease_seconds)]
         arguments += ["--out", str(self.out)]
         arguments += ["--checkpoints", str(self.checkpoints), "--events", str(self.relay.path)]
-        return Child(arguments, environment=environment_of(self.devices), output=self.folder / "output.log")
+        with reading() as session:  # keys travel by the environment alone
+            environment = environment_of(self.devices) | endpoints.environment_of(session, self.claim.endpoint_ids)
+        return Child(arguments, environment=environment, output=self.folder / "output.log")
 
     def _vouch(self) -> None:
         """Tell the child that its job is still ours: without that for as long as a lease it ends by itself.

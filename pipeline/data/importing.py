@@ -109,13 +109,15 @@ def import_file(
     return _write(_batches(raw, source.mapping), source, out, tell)
 
 
-def import_rows(rows: Iterable[dict[str, Any]], name: str, out: Path, *, kind: Kind) -> ImportReport:
+def import_rows(rows: Iterable[dict[str, Any] | BadRow], name: str, out: Path, *, kind: Kind) -> ImportReport:
     """Write rows that a program made, already canonical, as `import_file` writes those of a file.
+
+    What the program has dropped itself it hands over as a `BadRow`, which is listed with the rejected.
 
     Raises:
         BadData: if not one of them can be used.
     """
-    raw = (RawRow(number, row) for number, row in enumerate(rows, 1))
+    raw = (row if isinstance(row, BadRow) else RawRow(number, row) for number, row in enumerate(rows, 1))
     source = _Source(name=name, file_format="rows", counted_in="row", columns=[], mapping=CANONICAL_MAPPINGS[kind])
     batches = _batches_of_rows(raw, Converter(source.mapping))
     return _write(batches, source, out, lambda outcome: None)

@@ -298,3 +298,18 @@ def test_what_an_instruction_is_about_stays_with_it() -> None:
     assert normalised(row | {"tags": ["sums", "short"]})["tags"] == ["sums", "short"]
     assert "tags" not in normalised(row | {"tags": [1]})
     assert "tags" not in normalised(row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "Bread."},
+        {"messages": [user("q"), assistant("a")]},
+        {"prompt": [user("q")], "chosen": [assistant("a")], "rejected": [assistant("b")]},
+        {"prompt": [user("q")], "completion": [assistant("a")], "label": True},
+    ],
+)
+def test_what_is_known_of_a_row_of_any_kind_is_kept_where_it_is_an_object(row: Row) -> None:
+    known = row | {"meta": {"made_by": "generate"}}
+    assert normalised(known) == known
+    assert normalised(row | {"meta": "a word"}) == row

@@ -125,3 +125,13 @@ def test_every_recipe_has_a_form_and_each_question_says_what_it_is() -> None:
         for field in fields_of(recipe.spec):
             assert field.help, f"{recipe.name}.{field.name} has no help"
             draw(field, CHOICES, None)
+
+
+def test_a_model_of_an_endpoint_is_offered_only_where_it_will_do() -> None:
+    class Asking(Spec):
+        model: Annotated[str, ModelRef()] = setting(help="To train.", min_length=1)
+        judge: Annotated[str, ModelRef(takes_endpoints=True)] = setting(help="To ask.", min_length=1)
+
+    choices = Choices(CHOICES.models, CHOICES.datasets, elsewhere=[("far", "model:3")])
+    offered = {field.name: [value for _, value in choices.models_of(field)] for field in fields_of(Asking)}
+    assert offered == {"model": ["model:9", "model:2"], "judge": ["model:9", "model:2", "model:3"]}

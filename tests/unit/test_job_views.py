@@ -8,7 +8,7 @@ from pipeline.recipes import Chart, Recipe
 from pipeline.spec import Spec
 from store.schema import Job, JobState, LogEntry
 from store.waiting import Prospect
-from webapp.jobs.views import job_charts, job_header, jobs_table, log_view, pager, seconds_left, summary_value
+from webapp.jobs.views import job_charts, job_header, job_side, jobs_table, log_view, pager, seconds_left, summary_value
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 RECIPE = Recipe(
@@ -122,3 +122,14 @@ def test_closing_figures_have_the_unit_of_their_name() -> None:
     assert summary_value("training_seconds", 200) == "3\u00a0min 20\u00a0s"
     assert summary_value("perplexity", 10.12345) == "10.12"
     assert summary_value("note", "<b>") == "&lt;b&gt;"
+
+
+def test_a_job_that_made_rows_leads_to_them_and_tells_what_was_dropped() -> None:
+    summary = {"rows": 97, "dropped": {"too like <b>": 3}, "dataset_version": 12}
+    made = job(JobState.SUCCEEDED, recipe="generate", started_at=NOW, finished_at=NOW, summary=summary)
+    side = job_side(made, NOW)
+    assert '<a href="/dataset?id=12">97 rows</a>' in side
+    assert 'href="/review?id=12"' in side
+    assert "3 × too like &lt;b&gt;" in side
+    assert "Dataset version" not in side
+    assert 'made <a href="/dataset?id=12">' in jobs_table([made], NOW)

@@ -23,6 +23,11 @@ def read_choices(session: Session) -> Choices:
             )
             for version in datasets.list_versions(session)
         ],
+        elsewhere=[
+            (f"{model.name} · endpoint", f"model:{model.id}")
+            for model in reversed(models.list_models(session))
+            if model.endpoint_id is not None
+        ],
     )
 
 

@@ -121,6 +121,14 @@ def _job_row(job: Job, now: datetime) -> str:
     )
 
 
+def _rows_made(job: Job) -> str:
+    """A link to the dataset that a job has made, if it has made one."""
+    version_id = (job.summary or {}).get("dataset_version")
+    if version_id is None:
+        return ""
+    return f'<a href="/dataset?id={version_id}">{counted(int((job.summary or {}).get("rows", 0)), "row")}</a>'
+
+
 def state_chip(state: str) -> str:
     return chip("", "Stopping", "warn") if state == "stopping" else chip(state)
 
@@ -133,6 +141,8 @@ def _progress_cell(job: Job, now: datetime) -> str:
         return f'<span class="h-fault h-small h-two-lines">{escape(job.error_message or "")}</span>'
     if job.state == JobState.SUCCEEDED and job.model is not None and job.model.deleted_at is None:
         return f'<span class="h-small">made {model_link(job.model)}</span>'
+    if job.state == JobState.SUCCEEDED and (made := _rows_made(job)):
+        return f'<span class="h-small">made {made}</span>'
     if job.state == JobState.QUEUED:
         return (
             f'<div class="h-line h-apart"><span class="h-quiet h-small">{_why_it_waits(job)}</span>{_movers(job)}</div>'
@@ -203,8 +213,7 @@ def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | Non
     """The job's name and state, one sentence on what it is doing or why it ended, and how far it is."""
     now = now or datetime.now(UTC)
     state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
-    form = f"/train?recipe={job.recipe}&again={job.id}" if recipe.produces == "model" else f"/prompts?again={job.id}"
-    again = link_button("Run again with changes", form)
+    again = link_button("Run again with changes", f"{_FORMS.get(recipe.produces, '/prompts')}?again={job.id}")
     failure = ""
     if job.state == JobState.FAILED:
         failure = error_block(HoneError(job.error_message or "The job failed.", job.error_advice or ""))
@@ -214,6 +223,10 @@ def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | Non
         f"<p>{_sentence(job, prospect, now)}</p></div>"
         f'<div class="h-line">{again if job.state in ENDED else ""}</div></header>{_big_bar(job, now)}{failure}</div>'
     )
+
+
+_FORMS = {"model": "/train", "answers": "/prompts", "rows": "/make"}
+"""The address of the form by which a job that makes such a result is asked for."""
 
 
 def _big_bar(job: Job, now: datetime) -> str:
@@ -252,7 +265,8 @@ def _sentence(job: Job, prospect: Prospect, now: datetime) -> str:
         case JobState.FAILED:
             return f"Failed {when(job.finished_at, now)} after {took}."
         case _:
-            made = f" and made {model_link(job.model)}" if job.model else ""
+            result = model_link(job.model) if job.model else _rows_made(job)
+            made = f" and made {result}" if result else ""
             return f"Finished {when(job.finished_at, now)}, took {took}{made}."
 
 
@@ -339,6 +353,13 @@ def _result_card(job: Job) -> str:
     if job.state != JobState.SUCCEEDED:
         return ""
     figures = summary_facts(job.summary)
+    if version_id := job.summary.get("dataset_version"):
+        actions = link_button("Review these rows", f"/review?id={version_id}", slim=True)
+        return (
+            f'<section class="h-card"><div class="h-card-head"><h2 class="h-h2">Result</h2>'
+            f'<span class="h-strong">{_rows_made(job)}</span></div>{figures}'
+            f'<div class="h-line" style="margin-top:12px">{actions}</div></section>'
+        )
     if job.model is None or job.model.deleted_at is not None:
         return f'<section class="h-card"><h2 class="h-h2">Result</h2>{figures}</section>' if job.summary else ""
     return (
@@ -351,7 +372,11 @@ def _result_card(job: Job) -> str:
 def summary_facts(summary: Mapping[str, Any]) -> str:
     """A job's closing figures, each under the words of its name and with the unit that its name says."""
     return facts(
-        [(label_of(name.removesuffix("_bytes")), summary_value(name, value)) for name, value in summary.items()]
+        [
+            (label_of(name.removesuffix("_bytes")), summary_value(name, value))
+            for name, value in summary.items()
+            if name != "dataset_version"
+        ]
     )
 
 
@@ -371,6 +396,8 @@ def summary_value(name: str, value: Any) -> str:
         if name.endswith(_SHARES):
             return f"{number(value * 100)}\u00a0%"
         return number(value, 4)
+    if isinstance(value, Mapping):  # how many for each reason
+        return "<br>".join(f"{number(count)} × {escape(str(reason))}" for reason, count in value.items())
     return "" if value is None else escape(str(value))
 
 

@@ -49,7 +49,7 @@ from webapp.data.views import (
     unknown_columns,
 )
 from webapp.people import current_person
-from webapp.shell import Page, error_block, html, on_load, page_header, query_value
+from webapp.shell import Page, error_block, html, link_button, on_load, page_header, query_value
 
 LIVE_SECONDS = 0.5
 NUM_FIRST_ROWS = 3
@@ -79,7 +79,13 @@ _HUB_WORDS = (
 
 
 def build() -> None:
-    html(page_header("Data", "Rows to learn from: conversations, preferences, judged answers or plain text."))
+    html(
+        page_header(
+            "Data",
+            "Rows to learn from: conversations, preferences, judged answers or plain text.",
+            link_button("Make data", "/make"),
+        )
+    )
     upload_id = gr.State("")
     address = gr.Textbox(visible=False)
     timer = gr.Timer(LIVE_SECONDS, active=False)
