@@ -35,8 +35,8 @@ from webapp.shell import BarStatus, Page, bar, bar_status, document_head, own_st
 
 SECONDS_BETWEEN_LOOKS = 0.02
 PAGES: tuple[str, ...] = (
-    "overview", "data", "make", "dataset", "trained", "quality", "review", "versions", "train", "jobs", "job", "workers",
-    "models", "model", "playground", "arena", "battles", "board", "prompts", "settings",
+    "overview", "data", "make", "dataset", "trained", "quality", "review", "versions", "train", "jobs", "job",
+    "workers", "models", "model", "playground", "arena", "battles", "board", "prompts", "settings",
 )  # fmt: skip
 """The page modules of `webapp/pages`, in the order of the navigation. The first is the front page."""
 
