@@ -197,12 +197,19 @@ def pager(
 # ----------------------------------------------------------------------------------------------------------- one job
 
 
+PAGES_OF_REPORTS = {"inspect": "/quality", "score": "/quality"}
+"""Where the report of a recipe is read, and asked for again."""
+
+
 def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | None = None) -> str:
     """The job's name and state, one sentence on what it is doing or why it ended, and how far it is."""
     now = now or datetime.now(UTC)
     state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
     form = f"/train?recipe={job.recipe}&again={job.id}" if recipe.produces == "model" else f"/prompts?again={job.id}"
     again = link_button("Run again with changes", form)
+    if recipe.name in PAGES_OF_REPORTS:
+        version_id = job.spec["dataset"].removeprefix("dataset:")
+        again = link_button("See the report", f"{PAGES_OF_REPORTS[recipe.name]}?id={version_id}")
     failure = ""
     if job.state == JobState.FAILED:
         failure = error_block(HoneError(job.error_message or "The job failed.", job.error_advice or ""))
