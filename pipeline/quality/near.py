@@ -3,7 +3,8 @@
 MinHash estimates the Jaccard similarity of two sets of shingles as the share of equal places in their signatures
 (Broder 1997); rows that agree on a whole band of places are candidates (locality-sensitive hashing; Leskovec,
 Rajaraman and Ullman, Mining of Massive Datasets, chapter 3). The signatures are rensa's. They lie in a file and the
-bands are sorted one after another, so that a million rows take half a gigabyte of disk and some 40 MB of memory.
+bands are sorted one after another, so that a million rows take half a gigabyte of disk, of
+which the system keeps in memory what it has room for, and under 100 MB beside it.
 """
 
 from __future__ import annotations

@@ -19,16 +19,22 @@ _Z_95 = 1.959964
 def robust_z(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Modified z-scores: how far from the median, in deviations that outliers do not stretch.
 
-    Where more than half of the values are equal the mean deviation stands in for the median one; where all are, no
-    value is out of line.
+    Each side of the median has its own deviation, so that a long tail on one side, which lengths often have, is no
+    heap of outliers. Where more than half of a side are equal to the median the mean deviation stands in for the
+    median one; where all are, no value is out of line.
     """
     if not len(values):
         return values
     distance = values - np.median(values)
-    spread = float(np.median(np.abs(distance))) / _NORMAL_MAD
-    if spread == 0:
-        spread = float(np.mean(np.abs(distance))) / _NORMAL_MEAN_DEVIATION
-    return distance / spread if spread else np.zeros_like(distance)
+    below, above = _spread(-distance[distance <= 0]), _spread(distance[distance >= 0])
+    spread = np.where(distance < 0, below, above)
+    return np.divide(distance, spread, out=np.zeros_like(distance), where=spread > 0)
+
+
+def _spread(distances: npt.NDArray[np.float64]) -> float:
+    """The standard deviation that a normal with these distances from its median would have."""
+    median = float(np.median(distances)) / _NORMAL_MAD
+    return median or float(np.mean(distances)) / _NORMAL_MEAN_DEVIATION
 
 
 def wilson_interval(count: int, total: int) -> tuple[float, float]:

@@ -173,6 +173,10 @@ def test_the_figures_are_those_of_the_textbook() -> None:
     # More than half equal: the mean deviation, 10 / 5 = 2, stands in: 10 * 0.7979 / 2.
     assert robust_z(np.array([5.0, 5.0, 5.0, 5.0, 15.0]))[-1] == pytest.approx(3.9895)
     assert robust_z(np.array([5.0, 5.0])).tolist() == [0.0, 0.0]
+    # Below the median 10 the deviations 0 2 4 (their median 2), above it 0 1 1 (1): each side is told by its own.
+    assert robust_z(np.array([6.0, 8.0, 10.0, 11.0, 11.0])).tolist() == pytest.approx(
+        [-1.349, -0.6745, 0, 0.6745, 0.6745]
+    )
     # Newcombe 1998, table I: 81 of 263.
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert jaccard("ab", "bc") == pytest.approx(1 / 3)

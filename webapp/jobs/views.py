@@ -213,7 +213,7 @@ def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | Non
     """The job's name and state, one sentence on what it is doing or why it ended, and how far it is."""
     now = now or datetime.now(UTC)
     state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
-    again = link_button("Run again with changes", f"{_FORMS.get(recipe.produces, '/prompts')}?again={job.id}")
+    again = _again_button(job, recipe)
     failure = ""
     if job.state == JobState.FAILED:
         failure = error_block(HoneError(job.error_message or "The job failed.", job.error_advice or ""))
@@ -225,6 +225,16 @@ def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | Non
     )
 
 
+def _again_button(job: Job, recipe: Recipe) -> str:
+    """The way to the form that the job was asked for by; or, of a job that tells of a dataset, to what it tells."""
+    page = PAGES_OF_REPORTS.get(recipe.name)
+    if page is not None:
+        return link_button("See the report", f"{page}?id={job.spec['dataset'].removeprefix('dataset:')}")
+    return link_button("Run again with changes", f"{_FORMS[recipe.produces]}?recipe={job.recipe}&again={job.id}")
+
+
+PAGES_OF_REPORTS = {"lengths": "/trained", "inspect": "/quality", "score": "/quality"}
+"""Where the report of a recipe is read, and asked for again."""
 _FORMS = {"model": "/train", "answers": "/prompts", "rows": "/make"}
 """The address of the form by which a job that makes such a result is asked for."""
 
