@@ -75,7 +75,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>")
 
 
-def teach(folder: Path, asked: list[str], answers: list[str], *, steps: int = 100) -> Path:
+def teach(folder: Path, asked: list[str], answers: list[str], *, steps: int = 60) -> Path:
     """Train the model of `folder` until it gives one of the answers, each about as likely, to each of the questions."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
