@@ -186,6 +186,8 @@ def import_sentence(report: ImportReport) -> str:
     )
     if report.file_format.startswith("plain text"):
         columns = "cut into passages at blank lines"
+    if report.file_format.startswith("text documents"):
+        columns = "each a document of the archive"
     repaired = (
         f'; {number(report.num_repaired)} repaired: <a href="#repaired">see how</a>' if report.num_repaired else ""
     )
