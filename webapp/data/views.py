@@ -329,7 +329,7 @@ def dataset_facts(version: DatasetVersion, report: ImportReport) -> str:
             ("Rows", number(version.num_rows)),
             ("Repaired", _repaired_fact(report)),
             ("Rejected", rejected),
-            ("Account of every row", f'<a href="/api/datasets/{version.id}/report" download>Download the report</a>'),
+            ("Every row", f'<a href="/api/datasets/{version.id}/report" download>Download the report</a>'),
             ("Size", file_size(version.size_bytes)),
             ("Source", source),
             ("Revision", _hash(origin.get("revision"))),
