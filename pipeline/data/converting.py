@@ -21,7 +21,7 @@ from pipeline.data.json_rows import is_written_with, num_keys, parse_row
 from pipeline.data.mending import HALF_PAIR, mender
 from pipeline.data.messages import RowFault
 from pipeline.data.normalising import normaliser
-from pipeline.data.raw import MAX_ROW_BYTES, TOO_LONG, BadRow, RawRow, excerpt_of
+from pipeline.data.raw import MAX_ROW_BYTES, TOO_LONG, BadRow, RawRow, excerpt_of, printable
 
 MAX_EXCERPT_CHARACTERS = 2000
 NOT_UTF8 = "the text is not valid UTF-8"
@@ -161,10 +161,6 @@ def unreadable(item: BadRow) -> Rejection:
         detail=printable(item.detail),
         raw=printable(item.excerpt[:MAX_EXCERPT_CHARACTERS]),
     )
-
-
-def printable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _parse_together(lines: list[bytes]) -> list[dict[str, Any]] | None:

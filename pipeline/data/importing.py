@@ -17,7 +17,7 @@ from pipeline.data.converting import Batch, Converter, Rejection
 from pipeline.data.formats import CANONICAL_MAPPINGS, Kind, Mapping, recognise
 from pipeline.data.inspecting import columns_of, first_rows, format_name
 from pipeline.data.raw import BadRow, RawRow
-from pipeline.data.reading import RawFile, open_raw
+from pipeline.data.reading import DECODED, RawFile, open_raw
 from pipeline.data.rows import RowWriter
 from pipeline.errors import BadData
 from pipeline.model_folder import write_atomically
@@ -211,7 +211,7 @@ class _Outcome:
 
 def _batches(raw: RawFile, mapping: Mapping) -> Iterator[tuple[int, Batch]]:
     """What becomes of a file's rows, a batch at a time, each with the number of rows before it."""
-    converter = Converter(mapping, is_text=raw.shape.syntax in ("csv", "text"))
+    converter = Converter(mapping, is_text=raw.shape.syntax in DECODED)
     if raw.shape.syntax != "json_lines":
         yield from _batches_of_rows(raw.rows(), converter)
         return

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.data.converting import MAX_EXCERPT_CHARACTERS, Converter, Rejection, printable, unreadable
+from pipeline.data.converting import MAX_EXCERPT_CHARACTERS, Converter, Rejection, unreadable
 from pipeline.data.formats import Kind, Mapping, recognise, suggest
-from pipeline.data.raw import BadRow, RawRow
-from pipeline.data.reading import RawFile, open_raw
+from pipeline.data.raw import BadRow, RawRow, printable
+from pipeline.data.reading import DECODED, RawFile, open_raw
 from pipeline.errors import BadData
 
 NUM_PREVIEW_ROWS = 20
@@ -61,7 +61,7 @@ def inspect_file(path: Path, name: str, mapping: Mapping | None = None) -> Inspe
     rows: list[dict[str, Any]] = []
     num_repaired = 0
     if mapping:
-        converter = Converter(mapping, is_text=raw.shape.syntax in ("csv", "text"))
+        converter = Converter(mapping, is_text=raw.shape.syntax in DECODED)
         for item in good[:NUM_PREVIEW_ROWS]:
             outcome = converter.one(item)
             if isinstance(outcome, Rejection):

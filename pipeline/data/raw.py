@@ -28,3 +28,8 @@ class BadRow(NamedTuple):
 
 def excerpt_of(data: bytes, limit: int = 2000) -> str:
     return data[:limit].decode("utf-8", "replace").strip()
+
+
+def printable(text: str) -> str:
+    """Text that can be written as UTF-8, whatever was in it."""
+    return text.encode("utf-8", "replace").decode("utf-8")

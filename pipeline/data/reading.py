@@ -10,8 +10,11 @@ from pipeline.data.json_rows import read_elements, read_lines
 from pipeline.data.raw import BadRow, RawRow
 from pipeline.data.sniffing import FileShape, sniff
 from pipeline.data.table_rows import read_arrow, read_csv, read_parquet
-from pipeline.data.text_rows import read_text
+from pipeline.data.text_rows import read_documents, read_text
 from pipeline.data.unpacking import Unpacked, unpack
+
+DECODED = ("csv", "text", "documents")
+"""Syntaxes whose bytes are decoded here: a byte that is no UTF-8 is half a surrogate pair in their rows."""
 
 
 class RawFile:
@@ -38,6 +41,8 @@ class RawFile:
             yield from read_parquet(self.path)
         elif self.shape.syntax == "arrow":
             yield from read_arrow(self.path)
+        elif self.shape.syntax == "documents":
+            yield from read_documents(self.path)
         else:
             with unpack(self.path) as unpacked:
                 self._position = lambda: unpacked.packed_position

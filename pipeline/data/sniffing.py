@@ -9,10 +9,10 @@ from typing import Literal
 
 import orjson
 
-from pipeline.data.unpacking import Packing, packing_of, unpack
+from pipeline.data.unpacking import Packing, packing_of, text_members, unpack
 from pipeline.errors import BadData
 
-Syntax = Literal["json_array", "json_lines", "json_values", "csv", "parquet", "arrow", "text"]
+Syntax = Literal["json_array", "json_lines", "json_values", "csv", "parquet", "arrow", "text", "documents"]
 
 HEAD_BYTES = 1 << 16
 SYNTAX_TITLES: dict[Syntax, str] = {
@@ -23,6 +23,7 @@ SYNTAX_TITLES: dict[Syntax, str] = {
     "parquet": "Parquet",
     "arrow": "Arrow",
     "text": "plain text",
+    "documents": "text documents",
 }
 _NAMED = SYNTAX_TITLES | {"json_array": "JSON"}
 _FOREIGN = (
@@ -56,6 +57,7 @@ _SYNTAX_OF_ENDING: dict[str, Syntax] = {
     ".md": "text",
     ".markdown": "text",
 }
+_COUNTED_BY_ROW = ("json_array", "json_values", "parquet", "arrow", "documents")
 _PACKED_ENDINGS = {".gz", ".zst", ".zstd", ".zip"}
 _ARRAY_START = re.compile(rb"\s*\[\s*[\[{\]\"0-9tfn-]")
 _OBJECT_START = re.compile(rb"\s*\{\s*[\"}]")
@@ -83,7 +85,7 @@ class FileShape:
     @property
     def counted_in(self) -> Literal["line", "row"]:
         """What a raw row's number counts."""
-        return "row" if self.syntax in ("json_array", "json_values", "parquet", "arrow") else "line"
+        return "row" if self.syntax in _COUNTED_BY_ROW else "line"
 
 
 def sniff(path: Path, name: str) -> FileShape:
@@ -101,6 +103,8 @@ def sniff(path: Path, name: str) -> FileShape:
             f"{_shown(name)} is empty: 0 bytes.", "Check that the file was written whole, and upload it again."
         )
     packing = packing_of(path)
+    if text_members(path):
+        return FileShape("documents", packing)
     with unpack(path) as unpacked:
         head, encoding = unpacked.stream.read(HEAD_BYTES), unpacked.encoding
     if head.startswith((b"PAR1", b"ARROW1")):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
-from pipeline.data.raw import RawRow
+from pipeline.data.raw import MAX_ROW_BYTES, TOO_LONG, BadRow, RawRow, excerpt_of, printable
+from pipeline.data.unpacking import text_members, unpack_members
 
 MAX_PASSAGE_CHARACTERS = 8_000
 
@@ -36,6 +38,18 @@ def read_text(stream: io.BufferedReader) -> Iterator[RawRow]:
             paragraph_end = len(passage)
     if not (whole := "".join(passage)).isspace() and whole:
         yield RawRow(first_line, {"text": whole})
+
+
+def read_documents(path: Path) -> Iterator[RawRow | BadRow]:
+    """The texts of a zip archive, each a document of its own with its file's name; blank ones are passed over."""
+    members = text_members(path)
+    for number, (member, stream) in enumerate(unpack_members(path, members), 1):
+        data = stream.read(MAX_ROW_BYTES + 1)
+        if len(data) > MAX_ROW_BYTES:
+            yield BadRow(number, TOO_LONG, member.filename[:200], excerpt_of(data))
+        elif not data.isspace() and data:
+            text = data.decode("utf-8", "surrogateescape")
+            yield RawRow(number, {"text": text, "meta": {"file": printable(member.filename)}})
 
 
 def _pieces(stream: io.BufferedReader) -> Iterator[str]:

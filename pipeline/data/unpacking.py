@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
 import zstandard
@@ -22,6 +22,8 @@ BLOCK_BYTES = 1 << 20
 MIN_UNPACKED_LIMIT_BYTES = 1 << 30
 MAX_UNPACKED_RATIO = 200
 """Compressed text shrinks 3 to 30 times; what unpacks to far more than that is a bomb or an accident."""
+
+TEXT_ENDINGS = {".txt", ".text", ".md", ".markdown"}
 
 _MAGIC: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 _BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
@@ -75,11 +77,16 @@ def unpack(path: Path) -> Iterator[Unpacked]:
     """
     packing = packing_of(path)
     with path.open("rb", buffering=0) as file, _clear_errors(packing):
-        plain = _buffered(_Limited(_decompress(file, packing), path.stat().st_size, packing))
-        encoding, mark_length = encoding_of(plain.peek(4096)[:4096])
-        plain.read(mark_length)
-        stream = plain if encoding == "utf-8" else _buffered(_Transcoded(plain, encoding))
+        limit = _Limit(path.stat().st_size, packing)
+        stream, encoding = _plain(_buffered(_Limited(_decompress(file, packing), limit)))
         yield Unpacked(file, stream, encoding)
+
+
+def _plain(packed: io.BufferedReader) -> tuple[io.BufferedReader, str]:
+    """A stream as UTF-8 without a byte-order mark, and the encoding that it was in."""
+    encoding, mark_length = encoding_of(packed.peek(4096)[:4096])
+    packed.read(mark_length)
+    return (packed if encoding == "utf-8" else _buffered(_Transcoded(packed, encoding))), encoding
 
 
 def _buffered(raw: Any) -> io.BufferedReader:
@@ -97,16 +104,44 @@ def _decompress(file: io.FileIO, packing: Packing | None) -> io.RawIOBase:
     return opened
 
 
+def text_members(path: Path) -> list[zipfile.ZipInfo]:
+    """The members of a zip archive of several texts; none where the file is anything else."""
+    if packing_of(path) != "zip":
+        return []
+    with path.open("rb", buffering=0) as file, _clear_errors("zip"):
+        members = _members(zipfile.ZipFile(file))
+    is_of_texts = all(PurePosixPath(member.filename.lower()).suffix in TEXT_ENDINGS for member in members)
+    return members if len(members) > 1 and is_of_texts and not any(m.flag_bits & 1 for m in members) else []
+
+
+def unpack_members(path: Path, members: list[zipfile.ZipInfo]) -> Iterator[tuple[zipfile.ZipInfo, io.BufferedReader]]:
+    """The plain UTF-8 bytes of members one after another; together they unpack to no more than one file may.
+
+    Raises:
+        BadData: while reading, if one is damaged or all are too much.
+    """
+    limit = _Limit(path.stat().st_size, "zip")
+    with path.open("rb", buffering=0) as file, _clear_errors("zip"):
+        archive = zipfile.ZipFile(file)
+        for member in members:
+            with archive.open(member) as opened:
+                yield member, _plain(_buffered(_Limited(opened, limit)))[0]
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+
+
 def _only_member(file: io.FileIO) -> IO[bytes]:
     archive = zipfile.ZipFile(file)
-    members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    members = _members(archive)
     if any(member.filename == "[Content_Types].xml" for member in members):
         raise BadData("The file is an Office document.", "Save the table as CSV, or the text as a .txt file.")
     if len(members) != 1:
         names = ", ".join(repr(member.filename[:60]) for member in members[:3])
         raise BadData(
             f"The zip archive holds {len(members)} files{f', such as {names}' if names else ''}.",
-            "Upload an archive of one file, or the files one by one.",
+            "Upload an archive of one file, or of nothing but .txt and .md files.",
         )
     if members[0].flag_bits & 1:
         raise BadData("The zip archive is protected by a password.", "Unpack it and upload the file itself.")
@@ -157,27 +192,38 @@ class _Zstd(io.RawIOBase):
         return size
 
 
+class _Limit:
+    """How many bytes a file of this size may still unpack to."""
+
+    def __init__(self, packed_size: int, packing: Packing | None) -> None:
+        self._left = max(MIN_UNPACKED_LIMIT_BYTES, MAX_UNPACKED_RATIO * packed_size) if packing else None
+        self._packed_size = packed_size
+
+    def take(self, size: int) -> None:
+        if self._left is None:
+            return
+        self._left -= size
+        if self._left < 0:
+            raise BadData(
+                f"The compressed file of {self._packed_size:,} bytes unpacks to more than"
+                f" {MAX_UNPACKED_RATIO} times its size.",
+                "If that is right, unpack it and upload the plain file.",
+            )
+
+
 class _Limited(io.RawIOBase):
     """Passes bytes on until they are more than a file of this size can honestly unpack to."""
 
-    def __init__(self, source: io.RawIOBase, packed_size: int, packing: Packing | None) -> None:
+    def __init__(self, source: Any, limit: _Limit) -> None:
         self._source = source
-        self._left = max(MIN_UNPACKED_LIMIT_BYTES, MAX_UNPACKED_RATIO * packed_size) if packing else None
-        self._packed_size = packed_size
+        self._limit = limit
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
         size = self._source.readinto(buffer) or 0
-        if self._left is not None:
-            self._left -= size
-            if self._left < 0:
-                raise BadData(
-                    f"The compressed file of {self._packed_size:,} bytes unpacks to more than"
-                    f" {MAX_UNPACKED_RATIO} times its size.",
-                    "If that is right, unpack it and upload the plain file.",
-                )
+        self._limit.take(size)
         return size
 
 

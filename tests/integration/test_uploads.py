@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 SERVER = """
@@ -199,11 +200,13 @@ def test_rejected_rows_can_be_downloaded_before_and_after_keeping(server: Server
     lines = [
         {"prompt": "Why?", "completion": "Because."},
         {"prompt": "Why?", "completion": ""},
-        {"prompt": 7, "completion": "x"},
+        {"prompt": True, "completion": "x"},
+        {"prompt": 2, "completion": "x"},
     ]
     upload = server.upload("\n".join(map(json.dumps, lines)).encode(), "why.jsonl").json()
     report = server.import_and_wait(upload["id"])["report"]
-    assert (report["num_rows"], report["num_rejected"]) == (1, 2)
+    assert (report["num_rows"], report["num_rejected"]) == (2, 2)
+    assert report["repairs"] == {"a number became text": 1}
     before = server.client.get(f"/api/uploads/{upload['id']}/rejected")
     kept = server.client.post("/api/datasets", json={"upload_id": upload["id"], "name": "why"}).json()
     after = server.client.get(f"/api/datasets/{kept['id']}/rejected")
@@ -211,8 +214,12 @@ def test_rejected_rows_can_be_downloaded_before_and_after_keeping(server: Server
     rejected = [json.loads(line) for line in after.text.splitlines()]
     assert [(row["row"], row["reason"]) for row in rejected] == [
         (2, "`completion` is empty"),
-        (3, "`prompt` is a number, not text"),
+        (3, "`prompt` is true or false, not text"),
     ]
+    account = [json.loads(line) for line in server.client.get(f"/api/datasets/{kept['id']}/report").text.splitlines()]
+    assert (account[0]["accepted"], account[0]["repaired"], account[0]["rejected"]) == (1, 1, 2)
+    assert [(row["row"], row["outcome"]) for row in account[1:]] == [(2, "rejected"), (3, "rejected"), (4, "repaired")]
+    assert kept["num_repaired"] == 1
     assert "attachment" in after.headers["content-disposition"]
 
 
@@ -268,3 +275,25 @@ def test_the_server_answers_while_a_large_file_is_imported(server: Server) -> No
     assert status["report"]["num_rows"] == 60_000
     assert max(waits) < 1.0
     server.client.delete(f"/api/uploads/{upload['id']}")
+
+
+def test_a_web_process_killed_during_an_import_leaves_an_upload_that_can_be_read_again(tmp_path: Path) -> None:
+    first = Server(tmp_path / "home")
+    line = json.dumps({"instruction": "Say it", "output": "word " * 100}).encode() + b"\n"
+    upload = first.upload((line * 1000 for _ in range(50)), "large.jsonl").json()
+    first.client.post(f"/api/uploads/{upload['id']}/import", json={}).raise_for_status()
+    children = psutil.Process(first.process.pid).children()
+    first.process.kill()
+    first.process.wait()
+    first.client.close()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+    second = Server(tmp_path / "home")
+    try:
+        assert second.client.get("/api/datasets").json() == []
+        assert second.client.get(f"/api/uploads/{upload['id']}").json()["import"]["state"] == "waiting"
+        assert second.import_and_wait(upload["id"])["report"]["num_rows"] == 50_000
+        (folder,) = second.uploads_on_disk()
+        assert sorted(path.name for path in folder.iterdir()) == ["content", "import", "upload.json"]
+    finally:
+        second.stop()

@@ -236,3 +236,32 @@ def test_text_is_cut_at_blank_lines_and_loses_nothing(tmp_path: Path) -> None:
 )
 def test_what_holds_no_rows_is_refused_by_what_it_is(tmp_path: Path, content: bytes, name: str, said: str) -> None:
     assert said in refusal(tmp_path, content, name)
+
+
+def archive(**texts: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, text in texts.items():
+            packed.writestr(name.replace("__", "."), text)
+    return buffer.getvalue()
+
+
+def test_each_text_of_an_archive_is_a_document(tmp_path: Path) -> None:
+    long = "word " * 10_000
+    content = archive(
+        one__txt=b"\xef\xbb\xbfOnce.", two__md=long.encode(), three__txt=b" \n", four__txt="é".encode("utf-16")
+    )
+    rows = values(read(tmp_path, content, "books.zip"))
+    assert [(row["text"], row["meta"]["file"]) for row in rows] == [
+        ("Once.", "one.txt"), (long, "two.md"), ("é", "four.txt"),
+    ]  # fmt: skip
+
+
+def test_an_archive_of_texts_is_a_bomb_by_all_of_them_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.data.unpacking.MIN_UNPACKED_LIMIT_BYTES", 1 << 20)
+    content = archive(**{f"t{n}__txt": b"a" * 200_000 for n in range(30)})
+    assert "more than 200 times its size" in refusal(tmp_path, content, "books.zip")
+
+
+def test_an_archive_of_several_tables_is_refused_with_their_names(tmp_path: Path) -> None:
+    assert "'a.csv', 'b.csv'" in refusal(tmp_path, archive(a__csv=b"x", b__csv=b"y"), "tables.zip")

@@ -9,9 +9,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -51,7 +50,7 @@ def fetch(dataset: str, *, config: str = "", split: str = "", revision: str = ""
         raise
 
 
-def _follow(command: list[str], folder: Path) -> Iterator[Any]:
+def _follow(command: list[str], folder: Path) -> Generator[str, None, HubOrigin]:
     """Run the fetching process to its end, and kill it if nobody waits for it any more; returns the origin."""
     said = folder / "fetching.jsonl"
     with said.open("wb") as output:

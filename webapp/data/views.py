@@ -107,6 +107,8 @@ def import_sentence(report: ImportReport) -> str:
     )
     if report.file_format.startswith("plain text"):
         columns = "cut into passages at blank lines"
+    if report.file_format.startswith("text documents"):
+        columns = "each a document of the archive"
     repaired = (
         f'; {number(report.num_repaired)} repaired: <a href="#repaired">see how</a>' if report.num_repaired else ""
     )
@@ -248,7 +250,7 @@ def dataset_facts(version: DatasetVersion, report: ImportReport) -> str:
             ("Rows", number(version.num_rows)),
             ("Repaired", _repaired_fact(report)),
             ("Rejected", rejected),
-            ("Account of every row", f'<a href="/api/datasets/{version.id}/report" download>Download the report</a>'),
+            ("Every row", f'<a href="/api/datasets/{version.id}/report" download>Download the report</a>'),
             ("Size", file_size(version.size_bytes)),
             ("Source", source),
             ("Revision", _hash(origin.get("revision"))),

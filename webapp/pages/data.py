@@ -64,7 +64,7 @@ _DROP_ZONE = """<div class="h-drop" data-state="idle"><div>
 <div class="h-choose"><p>Drop a file here, or</p>
 <label class="h-button h-primary">Choose a file<input type="file" aria-describedby="h-drop-formats"></label>
 <p class="h-quiet h-small" id="h-drop-formats">JSON, JSON lines, CSV, TSV, Parquet, Arrow, .txt or .md,
-also as .gz, .zst or .zip. You see what is in it before anything is kept.</p></div>
+also as .gz, .zst or .zip, or many texts in one .zip. You see what is in it before anything is kept.</p></div>
 <div class="h-sending"><p data-words aria-live="polite">Sending…</p>
 <div class="h-progress h-going" role="progressbar" aria-valuemin="0" aria-valuemax="100">
 <span style="width:0"></span></div>
