@@ -197,12 +197,20 @@ def pager(
 # ----------------------------------------------------------------------------------------------------------- one job
 
 
+def _again(job: Job, recipe: Recipe) -> str:
+    """The way to where such a job is asked for."""
+    if recipe.name == "lengths":
+        version = job.datasets[0].id if job.datasets else 0
+        return link_button("See the lengths", f"/trained?id={version}&model={job.parent_model_id or ''}")
+    form = f"/train?recipe={job.recipe}&again={job.id}" if recipe.produces == "model" else f"/prompts?again={job.id}"
+    return link_button("Run again with changes", form)
+
+
 def job_header(job: Job, recipe: Recipe, prospect: Prospect, now: datetime | None = None) -> str:
     """The job's name and state, one sentence on what it is doing or why it ended, and how far it is."""
     now = now or datetime.now(UTC)
     state = "stopping" if job.state == JobState.RUNNING and job.stop_requested else str(job.state)
-    form = f"/train?recipe={job.recipe}&again={job.id}" if recipe.produces == "model" else f"/prompts?again={job.id}"
-    again = link_button("Run again with changes", form)
+    again = _again(job, recipe)
     failure = ""
     if job.state == JobState.FAILED:
         failure = error_block(HoneError(job.error_message or "The job failed.", job.error_advice or ""))
