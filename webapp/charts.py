@@ -181,7 +181,7 @@ def bar_chart(
     """
     first = next((at for at, count in enumerate(counts) if count), 0)
     edges, counts = edges[first:], counts[first:]
-    if not counts:
+    if not any(counts):
         return _figure(
             title, unit, "", '<div class="h-plot h-plot-empty"><span>There is nothing to count.</span></div>'
         )

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from webapp.charts import Series, line_chart, sparkline, thin_out, ticks
+from webapp.charts import Series, bar_chart, line_chart, sparkline, thin_out, ticks
 
 
 def parsed(markup: str) -> ElementTree.Element:
@@ -76,3 +76,16 @@ def test_names_from_a_recipe_cannot_write_markup() -> None:
 def test_a_sparkline_needs_two_points() -> None:
     assert sparkline([(1, 1.0)]) == ""
     assert "<polyline" in sparkline([(1, 1.0), (2, 0.5)])
+
+
+def test_bars_beyond_the_limit_are_hollow_and_say_how_many_there_are() -> None:
+    chart = parsed(bar_chart("Rows", [1, 17, 33, 65], [0, 6, 2], unit="tokens", limit=32, limit_words="<cut>"))
+    bars = list(chart.iter("rect"))
+    assert [bar.find("title").text for bar in bars] == ["17 to 32 tokens: 6", "33 to 64 tokens: 2"]  # type: ignore[union-attr]
+    assert ["h-beyond" in bar.attrib["class"] for bar in bars] == [False, True]
+    # The axis is logarithmic from 17 to 65, and the limit lies where the first bar beyond it begins.
+    assert float(chart.find(".//line[@class='h-limit']").attrib["x1"]) == float(bars[1].attrib["x"])  # type: ignore[union-attr]
+
+
+def test_bars_of_nothing_are_still_drawn() -> None:
+    assert "nothing to count" in bar_chart("Rows", [1, 2], [0], unit="tokens", limit=32, limit_words="cut")

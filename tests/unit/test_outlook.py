@@ -1,15 +1,21 @@
 """What is said before a job starts is what its recipe will do."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
 from pipeline.errors import BadSpec, HoneError
 from pipeline.recipes import get_recipe
 from pipeline.spec import validate_spec
+from pipeline.training.lengths import NUMBERS_FILE, REPORT_FILE, Lengths
+from store import datasets
 from store.database import writing
-from store.schema import Dataset, DatasetVersion, Model
+from store.schema import DataReport, Dataset, DatasetVersion, Job, JobState, Model
+from store.settings import settings
+from webapp.data.trained import Measured, report_for
 from webapp.jobs.outlook import outlook_of, outlook_view
 
 
@@ -83,6 +89,66 @@ def test_packed_rows_need_at_most_so_many_steps(home: Path) -> None:
         outlook = outlook_of(session, spec)
     assert outlook.steps is not None
     assert outlook.steps.precision == "at most"
+
+
+def report_lengths(session: Session, data: int, model: int, lengths: list[int]) -> None:
+    """What a job would have measured: rows of so many tokens, the last of each the first that is trained."""
+    job = Job(name="lengths-1", recipe="lengths", spec={}, state=JobState.SUCCEEDED)
+    session.add(job)
+    session.flush()
+    session.add(
+        DataReport(recipe="lengths", dataset_version_id=data, model_id=model, job_id=job.id, folder="lengths-1")
+    )
+    folder = settings().reports_folder / "lengths-1"
+    folder.mkdir(parents=True)
+    (folder / NUMBERS_FILE).write_bytes(np.array([[n, n, 1, 1] for n in lengths], "<u4").tobytes())
+    (folder / REPORT_FILE).write_text(json.dumps({"rows": len(lengths), "context_length": 64, "kind": "instruction"}))
+
+
+def test_steps_are_exact_where_every_row_was_measured(home: Path) -> None:
+    with writing() as session:
+        data, model = add_data(session, "instruction", 100), add_model(session)
+        # At the model's 64 tokens: 90 rows of 30 go two by two into 45 sequences, 10 of 70 lose their only answer.
+        report_lengths(session, data, model, [30] * 90 + [70] * 10)
+        spec = spec_of(
+            "sft", model=f"model:{model}", dataset=f"dataset:{data}", batch_size=4, num_epochs=2, held_out_share=0
+        )
+        outlook = outlook_of(session, spec)
+    assert outlook.steps is not None
+    assert outlook.fitted is not None
+    assert (outlook.steps.num, outlook.steps.precision) == (24, "")
+    assert (outlook.fitted.num_kept, outlook.fitted.num_sequences, outlook.fitted.num_tokens) == (90, 45, 2700)
+    assert "counted on every row" in outlook_view(outlook)
+
+
+def test_steps_are_an_estimate_and_say_so_where_some_rows_were_looked_at(home: Path) -> None:
+    numbers = np.array([[30, 30, 1, 1]] * 9 + [[70, 70, 1, 0]], np.uint32)
+    with writing() as session:
+        data, model = add_data(session, "instruction", 1000), add_model(session)
+        spec = spec_of(
+            "sft", model=f"model:{model}", dataset=f"dataset:{data}", batch_size=4, num_epochs=2, held_out_share=0
+        )
+        outlook = outlook_of(session, spec, Measured(Lengths("instruction", numbers), 1000, 64))
+    assert outlook.steps is not None
+    assert (outlook.steps.num, outlook.steps.precision) == (226, "about")  # 900 rows in 450 sequences, 113 batches
+    shown = outlook_view(outlook)
+    assert "estimated from 10 rows" in shown
+    assert f"/trained?id={data}&amp;model={model}" in shown
+
+
+def test_a_model_with_the_same_tokenizer_needs_no_report_of_its_own(home: Path) -> None:
+    files = {"tokenizer.json": "a", "chat_template.jinja": "b"}
+    with writing() as session:
+        data, model = add_data(session, "instruction", 4), add_model(session)
+        session.get_one(Model, model).manifest = {"files": files}
+        report_lengths(session, data, model, [30] * 4)
+        tuned = Model(name="tuned", kind="full", folder="t", manifest={"files": files | {"model.safetensors": "c"}})
+        other = Model(name="other", kind="full", folder="o", manifest={"files": files | {"tokenizer.json": "d"}})
+        session.add_all([tuned, other])
+        session.flush()
+        version = datasets.get_version(session, data)
+        assert report_for(session, version, tuned) is not None
+        assert report_for(session, version, other) is None
 
 
 def test_rows_of_the_wrong_kind_are_named(home: Path) -> None:

@@ -67,7 +67,7 @@ class TrainedRow(BaseModel):
     sequences: tuple[TrainedSequence, ...]
 
 
-class _Numbers(BaseModel):
+class SampledNumbers(BaseModel):
     kind: RowKind
     max_length: int
     context_length: int | None
@@ -112,7 +112,7 @@ async def trained_row(model: Model, row: dict[str, Any], *, max_length: int) -> 
             "Measure the lengths: that counts its tokens.",
         )
     body = {"model": require_tokenizer(model).name, "row": row, "max_length": max_length}
-    return await _asked(own_server(), "/hone/trained", body, TrainedRow)
+    return await asked(own_server(), "/hone/trained", body, TrainedRow)
 
 
 async def sampled(model: Model, version: DatasetVersion, *, max_length: int) -> Measured:
@@ -125,7 +125,7 @@ async def sampled(model: Model, version: DatasetVersion, *, max_length: int) -> 
     places = np.unique(np.linspace(0, len(file) - 1, NUM_SAMPLED).astype(int)).tolist()
     rows = [row for place in places for row in file.read(place, 1)]
     body = {"model": require_tokenizer(model).name, "rows": rows, "max_length": max_length}
-    told = await _asked(own_server(), "/hone/lengths", body, _Numbers)
+    told = await asked(own_server(), "/hone/lengths", body, SampledNumbers)
     numbers = np.array(told.numbers, np.uint32).reshape(len(rows), len(COLUMNS[told.kind]))
     return Measured(Lengths(told.kind, numbers), version.num_rows, told.context_length)
 
@@ -142,7 +142,7 @@ def require_tokenizer(model: Model) -> Model:
     return model
 
 
-async def _asked(client: InferenceClient, path: str, body: dict[str, Any], shape: type[Shape]) -> Shape:
+async def asked(client: InferenceClient, path: str, body: dict[str, Any], shape: type[Shape]) -> Shape:
     answer = await client.ask(path, body)
     if isinstance(answer, ChatError):
         raise NotShown(answer.message, answer.advice)

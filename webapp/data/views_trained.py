@@ -179,7 +179,7 @@ def percent(share: float) -> str:
     """A share as people read it: `0 %`, `0.04 %`, `12.5 %`."""
     if 0 < share < 0.0001:
         return "< 0.01\u00a0%"
-    return f"{number(round(100 * share, 2 if share < 0.01 else 1))}\u00a0%"
+    return f"{100 * share:.{3 if share >= 0.01 else 2}g}\u00a0%"
 
 
 def _refused(told: dict[str, Any]) -> str:

@@ -229,7 +229,8 @@ def _again_button(job: Job, recipe: Recipe) -> str:
     """The way to the form that the job was asked for by; or, of a job that tells of a dataset, to what it tells."""
     page = PAGES_OF_REPORTS.get(recipe.name)
     if page is not None:
-        return link_button("See the report", f"{page}?id={job.spec['dataset'].removeprefix('dataset:')}")
+        model = f"&model={job.parent_model_id}" if job.parent_model_id else ""
+        return link_button("See the report", f"{page}?id={job.spec['dataset'].removeprefix('dataset:')}{model}")
     return link_button("Run again with changes", f"{_FORMS[recipe.produces]}?recipe={job.recipe}&again={job.id}")
 
 
