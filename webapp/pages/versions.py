@@ -144,7 +144,7 @@ def _open(request: gr.Request) -> list[Any]:
             kind = datasets.list_versions(session, [version.kind])
     except HoneError as error:
         back = f'<div class="h-line">{link_button("All data", "/data")}</div>'
-        return [0, page_header("Versions"), error_block(error) + back, *[gr.skip()] * 14]
+        return [0, page_header("Versions"), f'<div class="h-stack">{error_block(error)}{back}</div>', *[gr.skip()] * 14]
     choices = [(views.version_name(one), one.id) for one in kind]
     others = [choice for choice in choices if choice[1] != version.id]
     parent = version.parent_id if any(version.parent_id == value for _, value in others) else None
