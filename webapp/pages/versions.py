@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from pipeline.data.row_differences import row_differences
+from pipeline.data.row_differences import RowDifferences, row_differences
+from pipeline.data.row_index import RowIndex
 from pipeline.errors import BadData, HoneError
 from store import datasets, lineage, mixing
 from store.database import reading, writing
@@ -225,7 +228,13 @@ def _differences(version: DatasetVersion, other_id: int | None) -> tuple[str, bo
     first, second = found
     assert not isinstance(first, IndexState)
     assert not isinstance(second, IndexState)
-    return views.differences_view(earlier, later, row_differences(first, second)), False
+    return views.differences_view(earlier, later, _counted(first.folder.parent, second.folder.parent)), False
+
+
+@lru_cache(maxsize=32)
+def _counted(earlier: Path, later: Path) -> RowDifferences:
+    """Versions never change, so what differs between two is counted once."""
+    return row_differences(RowIndex(earlier), RowIndex(later))
 
 
 # --------------------------------------------------------------------------------------------------------- what is done
