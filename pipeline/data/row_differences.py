@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.data.row_index import RowIndex
+from pipeline.data.row_index import RowIndex, stand_in
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,6 @@ class RowDifferences:
 
 
 def row_differences(earlier: RowIndex, later: RowIndex) -> RowDifferences:
-    before, after = earlier.column("row_hashes"), later.column("row_hashes")
-    unchanged = int(np.isin(after, before).sum())
-    return RowDifferences(len(after) - unchanged, len(before) - int(np.isin(before, after).sum()), unchanged)
+    before, after = np.sort(earlier.column("row_hashes")), np.sort(later.column("row_hashes"))
+    unchanged = int(stand_in(after, before).sum())
+    return RowDifferences(len(after) - unchanged, len(before) - int(stand_in(before, after).sum()), unchanged)

@@ -98,6 +98,15 @@ class _Fields(BaseModel):
     fields: list[Field]
 
 
+def stand_in(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which of the hashes stand among the others too; shape (hashes,)."""
+    if not len(others):
+        return np.zeros(len(hashes), bool)
+    ordered = np.sort(others)
+    places = np.searchsorted(ordered, hashes)
+    return ordered[np.minimum(places, len(ordered) - 1)] == hashes
+
+
 def build_index(rows_folder: Path, on_progress: Callable[[float], None] = lambda share: None) -> None:
     """Make what is missing of the index; what another build left half-made is removed.
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.data.row_index import HAS_REASONING, HAS_SYSTEM, HAS_TOOLS, IS_GOOD, RowIndex
+from pipeline.data.row_index import HAS_REASONING, HAS_SYSTEM, HAS_TOOLS, IS_GOOD, RowIndex, stand_in
 from pipeline.data.searchable import terms_of
 
 Order = Literal["original", "longest", "shortest", "most_turns", "fewest_turns"]
@@ -79,7 +79,7 @@ def select_rows(index: RowIndex, query: RowQuery, others: dict[int, RowIndex] | 
     for other, is_wanted in ((query.within, True), (query.beyond, False)):
         if other is not None:
             hashes = (others or {})[other].column("row_hashes")
-            mask &= np.isin(index.column("row_hashes"), hashes, invert=not is_wanted)
+            mask &= stand_in(index.column("row_hashes"), hashes) == is_wanted
     if query.needs_text:
         _keep_words(mask, index, query.words)
     return _ordered(index, np.flatnonzero(mask), query.order).astype(np.uint32)

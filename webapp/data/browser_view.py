@@ -44,7 +44,8 @@ def browser_view(version: DatasetVersion) -> str:
         '<div class="h-line h-apart h-browse-line"><span class="h-line"><span data-count aria-live="polite">'
         f"{_count(version.num_rows)}</span>"
         '<button class="h-link" type="button" data-clear hidden>Clear</button></span>'
-        f'<span class="h-line">{marked}<form data-go class="h-go"><label>Go to row <input class="h-input" type="number" '
+        f'<span class="h-line">{marked}<form data-go class="h-go"><label>Go to row '
+        '<input class="h-input" type="number" '
         f'min="1" max="{version.num_rows}" name="go" aria-label="Go to row"></label></form></span></div>'
         '<div class="h-note" data-note hidden></div>'
         '<div class="h-scroll" tabindex="0" role="feed" aria-label="Rows"><div class="h-scroll-space">'

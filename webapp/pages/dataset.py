@@ -41,7 +41,7 @@ def _open(request: gr.Request) -> list[Any]:
         body = _rejected(version, request) if query_value(request, "show") == "rejected" else browser_view(version)
     except HoneError as error:
         back = f'<div class="h-line">{link_button("All data", "/data")}</div>'
-        return [page_header("Dataset"), error_block(error) + back, *[gr.skip()] * 3]
+        return [page_header("Dataset"), f'<div class="h-stack">{error_block(error)}{back}</div>', *[gr.skip()] * 3]
     side = (
         '<div class="h-stack"><section class="h-card"><h2 class="h-h2">Facts</h2>'
         f"{dataset_facts(version, report)}</section>"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from pipeline.data.row_differences import row_differences
+from pipeline.data.row_differences import RowDifferences, row_differences
+from pipeline.data.row_index import RowIndex
 from pipeline.errors import BadData, HoneError
 from store import datasets, lineage, mixing
 from store.database import reading, writing
@@ -144,7 +147,7 @@ def _open(request: gr.Request) -> list[Any]:
             kind = datasets.list_versions(session, [version.kind])
     except HoneError as error:
         back = f'<div class="h-line">{link_button("All data", "/data")}</div>'
-        return [0, page_header("Versions"), error_block(error) + back, *[gr.skip()] * 14]
+        return [0, page_header("Versions"), f'<div class="h-stack">{error_block(error)}{back}</div>', *[gr.skip()] * 14]
     choices = [(views.version_name(one), one.id) for one in kind]
     others = [choice for choice in choices if choice[1] != version.id]
     parent = version.parent_id if any(version.parent_id == value for _, value in others) else None
@@ -225,7 +228,13 @@ def _differences(version: DatasetVersion, other_id: int | None) -> tuple[str, bo
     first, second = found
     assert not isinstance(first, IndexState)
     assert not isinstance(second, IndexState)
-    return views.differences_view(earlier, later, row_differences(first, second)), False
+    return views.differences_view(earlier, later, _counted(first.folder.parent, second.folder.parent)), False
+
+
+@lru_cache(maxsize=32)
+def _counted(earlier: Path, later: Path) -> RowDifferences:
+    """Versions never change, so what differs between two is counted once."""
+    return row_differences(RowIndex(earlier), RowIndex(later))
 
 
 # --------------------------------------------------------------------------------------------------------- what is done
