@@ -19,11 +19,11 @@ from pipeline.errors import BadData
 from store import datasets
 from store.database import reading
 from store.schema import DatasetVersion
-from webapp.data.filters_view import filters_view
 from webapp.data.row_addresses import query_of
 from webapp.data.row_indexes import IndexState, row_indexes
-from webapp.data.row_views import list_row
 from webapp.data.uploads import ApiRoute
+from webapp.data.views_filters import filters_view
+from webapp.data.views_rows import list_row
 
 MAX_PAGE_BYTES = 32_000_000
 """A page of rows ends early when their lines are longer than this; one row is always given."""

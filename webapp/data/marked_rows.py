@@ -13,7 +13,7 @@ from pipeline.quality.detectors import PERSONAL_KINDS, marks_of, personal_marks
 from pipeline.quality.personal import mask
 from pipeline.quality.phrases import Span
 from pipeline.quality.texts import Path, RowTexts, with_texts
-from webapp.data.row_views import MAX_SHOWN_CHARACTERS, row_view
+from webapp.data.views_rows import MAX_SHOWN_CHARACTERS, row_view
 
 _BEGIN, _END = "\ue0f0", "\ue0f1"
 _PAIR = re.compile(f"{_BEGIN}([^{_BEGIN}{_END}]*){_END}")

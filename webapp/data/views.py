@@ -13,8 +13,8 @@ from pipeline.data.importing import ImportReport
 from pipeline.data.inspecting import Inspection
 from store.datasets import Use
 from store.schema import DatasetVersion
-from webapp.data.row_views import rows_view
 from webapp.data.upload_folders import ImportStatus
+from webapp.data.views_rows import rows_view
 from webapp.formatting import counted, duration, file_size, number, when
 from webapp.shell import chip, facts, link_button, progress_bar
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from store.reviews import SHOWN, Counts, Review, Shown
 from webapp.data.row_parts import LABEL, RowPart, parts_of
-from webapp.data.row_views import row_view
+from webapp.data.views_rows import row_view
 from webapp.formatting import number, when
 from webapp.shell import Tone, chip, empty_state, progress_bar
 

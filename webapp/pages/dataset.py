@@ -10,9 +10,9 @@ from pipeline.errors import HoneError
 from store import datasets
 from store.database import reading
 from store.schema import DatasetVersion
-from webapp.data.browser_view import browser_view, rejected_view
 from webapp.data.tabs import dataset_header
 from webapp.data.views import dataset_facts, uses_view
+from webapp.data.views_browser import browser_view, rejected_view
 from webapp.shell import Page, error_block, html, link_button, on_load, page_header, query_id, query_value
 
 REJECTED_A_PAGE = 50

@@ -17,7 +17,7 @@ from pipeline.recipes import Recipe, get_recipe
 from pipeline.spec import REQUIRED, SpecFaults, validate_spec
 from store import jobs
 from store.database import reading, writing
-from webapp.data.making import outlook_of
+from webapp.data.prompt_preview import outlook_of
 from webapp.formatting import label_of
 from webapp.forms import Choices, FormField, draw, fields_of, first_values, values_of
 from webapp.jobs.start_points import read_choices

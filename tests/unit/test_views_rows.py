@@ -12,9 +12,9 @@ from pipeline.data.row_query import RowQuery
 from pipeline.errors import BadData
 from store.schema import Dataset, DatasetVersion
 from webapp.data.exports import file_stem
-from webapp.data.filters_view import filters_view
 from webapp.data.row_addresses import query_of, rows_address
-from webapp.data.row_views import list_row, row_body
+from webapp.data.views_filters import filters_view
+from webapp.data.views_rows import list_row, row_body
 
 
 def said(role: str, content: str, **more: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pipeline.recipes.generate import GenerateSpec
 from pipeline.recipes.pairs import PairsSpec
 from store import datasets
 from store.schema import DatasetVersion
-from webapp.data.row_views import conversation
+from webapp.data.views_rows import conversation
 from webapp.formatting import counted, number
 
 NUM_ROWS_LOOKED_AT = 200
