@@ -15,7 +15,7 @@ from pipeline.quality.scores import MEASURE_KINDS, best_rows, goodness, read_sco
 from store import data_reports, datasets, models
 from store.database import reading, writing
 from store.schema import DatasetVersion
-from webapp.data import quality_views as views
+from webapp.data import views_quality as views
 from webapp.data.leaving_out import how_of_scores, leave_out, writing_step
 from webapp.formatting import counted, number, when
 from webapp.people import current_person

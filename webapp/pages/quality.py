@@ -22,7 +22,7 @@ from store import data_reports, datasets, jobs
 from store.database import reading, writing
 from store.schema import ACTIVE_STATES, DataReport, DatasetVersion, Job
 from webapp.commands import command_box, read_command
-from webapp.data import quality_views as views
+from webapp.data import views_quality as views
 from webapp.data.leaving_out import how_of_choice, leave_out, names_of, writing_step
 from webapp.data.quality_choice import ROWS_A_PAGE, Choice, as_address, from_address, rows_left_out
 from webapp.data.scored_rows import connect_scores, draw_scores, open_scores

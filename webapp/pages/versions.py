@@ -15,7 +15,7 @@ from store import datasets, lineage, mixing
 from store.database import reading, writing
 from store.dataset_deletion import delete_dataset, delete_version
 from store.schema import DatasetVersion
-from webapp.data import versions_view as views
+from webapp.data import views_versions as views
 from webapp.data.makings import makings
 from webapp.data.row_indexes import IndexState, row_indexes
 from webapp.data.tabs import dataset_header
