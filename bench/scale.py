@@ -39,7 +39,8 @@ from store.database import engine, reading, upgrade, writing
 from store.schema import Attempt, Dataset, DatasetVersion, Job, JobState, Metric, Worker
 from store.settings import settings
 from tests.servers import free_port, start_postgres, start_redis
-from webapp.jobs.views import job_charts, jobs_table
+from webapp.jobs.views import jobs_table
+from webapp.jobs.views_job import job_charts
 from workers.queue import wake
 
 TINY_JOB = {

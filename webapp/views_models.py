@@ -9,7 +9,8 @@ from html import escape
 
 from store.schema import DatasetVersion, Endpoint, Job, Model
 from webapp.formatting import compact, counted, file_size, number, when
-from webapp.jobs.views import dataset_link, job_link, model_actions, model_link, summary_facts
+from webapp.jobs.views import dataset_link, job_link, model_actions, model_link
+from webapp.jobs.views_job import summary_facts
 from webapp.shell import facts, link_button
 
 KIND_WORDS = {"full": "full weights", "adapter": "adapter", "quantized": "quantized", "endpoint": "endpoint"}

@@ -26,7 +26,7 @@ def hasten_few_rows(model: Any) -> None:
             and _is_float_on_processor(module)
             and module.out_features >= module.in_features
         ):
-            module.forward = partial(_product, module)  # type: ignore[method-assign]  # this layer's, not the class's
+            module.forward = partial(_product, module)  # this layer's, not the class's
 
 
 def _is_float_on_processor(module: nn.Linear) -> bool:

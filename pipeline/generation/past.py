@@ -66,6 +66,8 @@ def _roomy_layer() -> type:
     class RoomyLayer(DynamicLayer):
         """One layer's past: `keys` and `values`, (rows, heads, columns, size), are views of rooms that may be wider."""
 
+        keys: Tensor | None
+        values: Tensor | None
         _rooms: tuple[Tensor, Tensor] | None = None
 
         def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:

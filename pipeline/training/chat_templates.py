@@ -158,7 +158,7 @@ def training_template(template: str) -> str:
     from trl.chat_template_utils import get_training_chat_template
 
     try:
-        return str(get_training_chat_template(_TemplateAlone(template)))  # type: ignore[arg-type]
+        return str(get_training_chat_template(_TemplateAlone(template)))
     except ValueError as error:
         raise BadModel(
             "The model's chat template does not mark which tokens are the assistant's, so only they cannot be trained.",

@@ -92,7 +92,7 @@ def training_arguments(
         bf16=uses_bfloat16(spec),
         # By the model itself also where it is split: FSDP's own renames the layers, and an adapter is saved by name.
         gradient_checkpointing=spec.gradient_checkpointing,
-        fsdp=is_split,  # type: ignore[arg-type]
+        fsdp=is_split,
         fsdp_config={"version": 2, "state_dict_type": "SHARDED_STATE_DICT"} if is_split else None,
         ddp_backend="gloo" if context.group.size > 1 and device_name() == "cpu" else None,
         ddp_find_unused_parameters=False,  # a causal model trains all that it is said to train

@@ -3,6 +3,7 @@
 from store.schema.arena import Battle, PreparedAnswer, Vote, VotingLink
 from store.schema.base import Base, UtcDateTime, database_now, utc_now
 from store.schema.data import ColumnMapping, DataReport, Dataset, DatasetVersion, RowReview
+from store.schema.fleet import QueueState, Slot, Worker
 from store.schema.jobs import (
     ACTIVE_STATES,
     Attempt,
@@ -11,14 +12,12 @@ from store.schema.jobs import (
     JobState,
     LogEntry,
     Metric,
-    QueueState,
+    Model,
     SampleText,
-    Slot,
-    Worker,
 )
-from store.schema.models import Endpoint, Model
-from store.schema.people import ApiKey, Person
+from store.schema.people import Person
 from store.schema.playground import Answer, Conversation, Preset, Turn
+from store.schema.servers import ApiKey, Endpoint
 
 __all__ = [
     "ACTIVE_STATES",

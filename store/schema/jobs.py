@@ -1,4 +1,4 @@
-"""Jobs, their attempts and what these reported; workers, devices and the queue."""
+"""Jobs and the models that they make, their attempts, and what these reported."""
 
 from __future__ import annotations
 
@@ -6,15 +6,48 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, false
+from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from store.schema.base import Base, utc_now
-from store.schema.models import Model
 
 if TYPE_CHECKING:
     from store.schema.data import DatasetVersion
     from store.schema.people import Person
+
+
+class Model(Base):
+    """A model that can be chatted with and trained from."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    """full, adapter or quantized (see `pipeline.model_folder`); or endpoint, whose weights are another server's."""
+    folder: Mapped[str | None] = mapped_column(String(500))
+    """Name of its folder under `models/`; None for a model that lies elsewhere."""
+    source: Mapped[str | None] = mapped_column(String(500))
+    """Hugging Face id or local folder of a model that Hone did not make; of an endpoint, the model's name there."""
+    endpoint_id: Mapped[int | None]
+    """The server that answers for it, where Hone does not."""
+    checkpoint_job_id: Mapped[int | None] = mapped_column(index=True)
+    checkpoint_step: Mapped[int | None]
+    """The job, and its step, of which it is a checkpoint, kept to be talked to."""
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"), index=True)
+    """The model it was trained or quantized from."""
+    base_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    """The model whose weights an adapter needs."""
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    num_parameters: Mapped[int | None]
+    size_bytes: Mapped[int | None]
+    manifest: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    deleted_at: Mapped[datetime | None]
+
+    parent: Mapped[Model | None] = relationship(foreign_keys=[parent_id], remote_side=[id])
+    base: Mapped[Model | None] = relationship(foreign_keys=[base_id], remote_side=[id])
+    job: Mapped[Job | None] = relationship(foreign_keys=[job_id], back_populates="model")
 
 
 class JobState(StrEnum):
@@ -156,46 +189,3 @@ class SampleText(Base):
     step: Mapped[int]
     prompt: Mapped[str] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
-
-
-class Worker(Base):
-    """A worker process that has said it is there."""
-
-    __tablename__ = "workers"
-
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    name: Mapped[str] = mapped_column(String(120))
-    machine: Mapped[str] = mapped_column(String(120), default="", server_default="")
-    slots: Mapped[int]
-    devices: Mapped[list[Any]] = mapped_column(default=list)
-    is_draining: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Takes no new job; what runs on it runs to its end."""
-    started_at: Mapped[datetime] = mapped_column(default=utc_now)
-    heartbeat_at: Mapped[float]
-    """Seconds since 1970 by the database's clock."""
-
-
-class Slot(Base):
-    """What holds a device: a GPU, by its UUID, or a share of a worker's processor. Free where its lease has run out."""
-
-    __tablename__ = "slots"
-
-    id: Mapped[str] = mapped_column(String(120), primary_key=True)
-    """The GPU's UUID, or `<worker id>/cpu-<number>`."""
-    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), index=True)
-    epoch: Mapped[int | None]
-    holder: Mapped[str | None] = mapped_column(String(40))
-    """The inference server that holds it, where no job does."""
-    lease_expires_at: Mapped[float] = mapped_column(default=0.0)
-    """Seconds since 1970 by the database's clock."""
-
-
-class QueueState(Base):
-    """One row: whether workers take jobs from the queue at all."""
-
-    __tablename__ = "queue_state"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    is_paused: Mapped[bool] = mapped_column(default=False)
-    changed_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
-    changed_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -1,10 +1,10 @@
-"""People, and the keys that they give to programs."""
+"""People."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.schema.base import Base, utc_now
@@ -21,17 +21,3 @@ class Person(Base):
     link_id: Mapped[int | None]
     """The voting link that somebody came by who only votes; None for one of the team."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
-
-
-class ApiKey(Base):
-    """A key to the inference server's `/v1`, of which only the SHA-256 is kept."""
-
-    __tablename__ = "api_keys"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(80))
-    key_sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
-    created_at: Mapped[datetime] = mapped_column(default=utc_now)
-    last_used_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]

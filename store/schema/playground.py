@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from store.schema.base import Base, utc_now
 
 if TYPE_CHECKING:
-    from store.schema.models import Model
+    from store.schema.jobs import Model
 
 
 def _new_id() -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.data.importing import import_rows
 from pipeline.spec import SpecFaults
-from store import attempts, data_reports, datasets, fleet, jobs
+from store import attempts, data_reports, dataset_deletion, datasets, fleet, jobs
 from store.attempts import Claim
 from store.database import reading, writing
 from store.schema import JobState
@@ -86,6 +86,6 @@ def test_a_dataset_is_not_compared_with_itself_nor_with_one_that_is_gone(version
     with pytest.raises(SpecFaults, match="named twice"):
         ask(prose, prose)
     with writing() as session:
-        datasets.delete_dataset(session, datasets.get_version(session, exam).dataset_id)
+        dataset_deletion.delete_dataset(session, datasets.get_version(session, exam).dataset_id)
     with pytest.raises(SpecFaults, match="There is no dataset"):
         ask(exam, prose)

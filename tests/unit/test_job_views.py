@@ -8,7 +8,8 @@ from pipeline.recipes import Chart, Recipe
 from pipeline.spec import Spec
 from store.schema import Job, JobState, LogEntry
 from store.waiting import Prospect
-from webapp.jobs.views import job_charts, job_header, job_side, jobs_table, log_view, pager, seconds_left, summary_value
+from webapp.jobs.views import jobs_table, pager, seconds_left
+from webapp.jobs.views_job import job_charts, job_header, job_side, log_view, summary_value
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 RECIPE = Recipe(

@@ -13,7 +13,8 @@ from store.curves import Curves, read_curves
 from store.database import reading
 from store.schema import Job
 from store.waiting import Prospect
-from webapp.jobs.views import ENDED, job_charts, log_view, samples_view
+from webapp.jobs.views import ENDED
+from webapp.jobs.views_job import job_charts, log_view, samples_view
 from webapp.shared import Shared
 
 MOST_JOBS = 32

@@ -15,7 +15,7 @@ from store.database import reading, writing
 from store.schema import ACTIVE_STATES, Job, JobState
 from webapp.forms import to_yaml
 from webapp.jobs.shown import MOST_LOG_LINES, show_job
-from webapp.jobs.views import job_header, job_side, log_view
+from webapp.jobs.views_job import job_header, job_side, log_view
 from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, on_tick, query_id
 from workers import queue
 
