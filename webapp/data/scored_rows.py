@@ -25,7 +25,7 @@ from workers import queue
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _WORDS = (
     '<div><h2 class="h-h2">Scores</h2><p class="h-quiet">A model reads every row, and you keep the best of them. '
-    "Models of this machine can score; those of an endpoint cannot, since a job is not given its key.</p></div>"
+    "Models of this machine can score; those of an endpoint cannot: they do not tell how likely a text is.</p></div>"
 )
 
 

@@ -19,6 +19,7 @@ from webapp.formatting import counted, duration, file_size, number, when
 from webapp.shell import chip, facts, link_button, progress_bar
 
 TUNE_RECIPES = {"instruction": "sft", "preference": "dpo", "text": "pretrain"}
+_TUNE_VERBS = {"sft": "Fine-tune", "dpo": "Align", "pretrain": "Pre-train"}
 
 
 # ------------------------------------------------------------------------------------------------------- rows of a file
@@ -228,8 +229,10 @@ def _dataset_row(version: DatasetVersion, num_jobs: int, now: datetime | None) -
 def tune_button(version: DatasetVersion) -> str:
     """The way from a dataset to a job on it."""
     recipe = TUNE_RECIPES.get(version.kind)
-    words = "Pre-train on this" if recipe == "pretrain" else "Fine-tune on this"
-    return link_button(words, f"/train?recipe={recipe}&dataset=dataset:{version.id}", "primary") if recipe else ""
+    if recipe is None:
+        return ""
+    address = f"/train?recipe={recipe}&dataset=dataset:{version.id}"
+    return link_button(f"{_TUNE_VERBS[recipe]} on this", address, "primary")
 
 
 def dataset_facts(version: DatasetVersion, report: ImportReport) -> str:

@@ -355,4 +355,4 @@ def _table() -> str:
         return datasets_table(datasets.list_datasets(session), datasets.count_uses(session))
 
 
-PAGE = Page(title="Data", path="/data", build=build, in_nav=True, assets=("data.css",))
+PAGE = Page(title="Data", path="/data", build=build, in_nav=True, assets=("data.css", "rows.js"))

@@ -64,4 +64,4 @@ def _rejected(version: DatasetVersion, request: gr.Request) -> str:
     return rejected_view(version, file.read(first - 1, REJECTED_A_PAGE), first, REJECTED_A_PAGE, counted_in)
 
 
-PAGE = Page(title="Dataset", path="/dataset", build=build, under="/data", assets=("data.css", "browse.css"))
+PAGE = Page(title="Dataset", path="/dataset", build=build, under="/data", assets=("data.css", "browse.css", "rows.js"))

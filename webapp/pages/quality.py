@@ -329,5 +329,5 @@ PAGE = Page(
     path="/quality",
     build=build,
     under="/data",
-    assets=("commands.js", "data.css", "quality.css"),
+    assets=("commands.js", "data.css", "quality.css", "rows.js"),
 )

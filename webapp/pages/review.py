@@ -206,4 +206,6 @@ def _keep(version_id: int, request: gr.Request) -> tuple[str, str]:
     return "", f"/dataset?id={added.version.id}"
 
 
-PAGE = Page(title="Review", path="/review", build=build, under="/data", assets=("data.css", "make.css", "review.js"))
+PAGE = Page(
+    title="Review", path="/review", build=build, under="/data", assets=("data.css", "make.css", "review.js", "rows.js")
+)

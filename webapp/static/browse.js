@@ -305,13 +305,7 @@ function start(box) {
 
   // ------------------------------------------------------------------------------------------- within a row, and keys
   list.addEventListener("click", async (event) => {
-    const lid = event.target.closest("[data-unfold]");
-    if (lid) {
-      const isOpen = lid.parentElement.classList.toggle("h-open");
-      lid.textContent = isOpen ? "Show less" : "Show more";
-      lid.setAttribute("aria-expanded", isOpen);
-      return fill();
-    }
+    if (event.target.closest("[data-unfold]")) return requestAnimationFrame(fill); // `rows.js` opens it after this
     const whole = event.target.closest("[data-whole]");
     if (!whole) return;
     const row = whole.closest(".h-row");
