@@ -13,8 +13,8 @@ up:
 	@exec $(BIN)/hone up
 
 test: .dev
-	@# One thread each: processes that all want every processor would hold each other up. Many tests wait more than they work.
-	@OMP_NUM_THREADS=1 HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@# One thread each: processes that all want every processor would hold each other up.
+	@OMP_NUM_THREADS=1 HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 tour: .dev
 	@HONE_CHROMIUM=$$(scripts/test_tools.sh) $(BIN)/python -m pytest -s tests/browser/test_whole_loop.py

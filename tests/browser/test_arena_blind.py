@@ -127,7 +127,9 @@ def begin_battle(page: Page) -> None:
 
 
 def wait_for_answers(page: Page) -> None:
-    expect(page.locator("#h-arena-vote-a")).to_be_visible()
+    """Until every button is there, of which each comes by itself: a key whose button is not there yet does nothing."""
+    for button in ("a", "both_good", "both_bad", "b", "skip"):
+        expect(page.locator(f"#h-arena-vote-{button}")).to_be_visible()
 
 
 def num_votes() -> int:

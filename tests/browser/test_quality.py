@@ -69,6 +69,7 @@ def test_rows_are_ticked_kept_over_a_reload_and_left_out_into_the_next_version(o
     page.locator("[data-command='row:2']").check()
     expect(page.locator("#h-leave")).to_have_text("Leave 2 rows out into version 2")
 
+    page.wait_for_url("**also=2**")
     page.reload()
     expect(page.locator("#h-leave")).to_have_text("Leave 2 rows out into version 2")
     expect(page.get_by_label("Leave out: Copies")).to_be_checked()
