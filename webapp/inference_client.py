@@ -7,16 +7,19 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.asking.endpoint import without_refused
+from pipeline.errors import HoneError
 from store import api_keys, endpoints
 from store.database import reading
 from store.schema import Endpoint, Model
 from store.settings import settings
+
+Shape = TypeVar("Shape", bound=BaseModel)
 
 SECONDS_TO_CONNECT = 5.0
 SECONDS_FOR_A_LIST = 10.0
@@ -144,6 +147,20 @@ class InferenceClient:
             return self._refusal(response.status_code, response.text)
         answer: dict[str, Any] = response.json()
         return answer
+
+    async def ask_for(self, shape: type[Shape], path: str, body: dict[str, Any], *, fault: type[HoneError]) -> Shape:
+        """What our own server says to one question, read into the shape that its answer has.
+
+        Raises:
+            HoneError: of the class `fault`, if the server cannot be reached, refuses, or answers in another shape.
+        """
+        answer = await self.ask(path, body)
+        if isinstance(answer, ChatError):
+            raise fault(answer.message, answer.advice)
+        try:
+            return shape.model_validate(answer)
+        except ValidationError as error:
+            raise fault("The inference server answered in a shape that is not known here.", "Restart Hone.") from error
 
     async def stream_chat(
         self,

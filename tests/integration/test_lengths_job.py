@@ -19,7 +19,7 @@ from pipeline.training.lengths import NUMBERS_FILE, REPORT_FILE, read_numbers
 from store.schema import Model
 from tests.integration.test_inference_server import start_server
 from tests.tiny_models import make_base
-from webapp.data.trained import NotShown, SampledNumbers, TrainedRow, asked, require_tokenizer
+from webapp.data.trained import NotShown, SampledNumbers, TrainedRow, require_tokenizer
 from webapp.inference_client import InferenceClient
 
 TEMPLATE = (
@@ -122,12 +122,14 @@ def test_the_server_shows_and_counts_rows_without_loading_the_model(address: str
     async def run() -> None:
         client = InferenceClient(address)
         body = {"model": "base", "row": conversation("Why 🦦?", "So."), "max_length": 12}
-        row = await asked(client, "/hone/trained", body, TrainedRow)
+        row = await client.ask_for(TrainedRow, "/hone/trained", body, fault=NotShown)
         (sequence,) = row.sequences
         assert "".join(token.text for token in sequence.tokens) == "Why 🦦?: So.<|im_end|>"
         trained = "".join(token.text for token in sequence.tokens if token.is_trained and not token.is_cut)
         assert (trained, row.max_length, row.context_length) == ("S", 12, 256)
-        numbers = await asked(client, "/hone/lengths", {"model": "base", "rows": ROWS[:3]}, SampledNumbers)
+        numbers = await client.ask_for(
+            SampledNumbers, "/hone/lengths", {"model": "base", "rows": ROWS[:3]}, fault=NotShown
+        )
         assert np.array(numbers.numbers)[:, 0].tolist() == [3, 5, 7]
         states = {model.name: model.state for model in await client.list_models()}  # type: ignore[union-attr]
         assert states == {"base": "not_loaded", "endless": "not_loaded"}
@@ -152,7 +154,9 @@ def test_what_cannot_be_shown_is_refused_in_words(
     async def run() -> None:
         client = InferenceClient(address)
         with pytest.raises(NotShown, match=words):
-            await asked(client, "/hone/trained", {"model": model, "row": row, "max_length": max_length}, TrainedRow)
+            await client.ask_for(
+                TrainedRow, "/hone/trained", {"model": model, "row": row, "max_length": max_length}, fault=NotShown
+            )
         await client.close()
 
     asyncio.run(run())

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from pipeline.errors import BadModel, HoneError
@@ -18,15 +18,13 @@ from pipeline.training.lengths import COLUMNS, REPORT_FILE, Lengths, figures, re
 from pipeline.training.rows import RowKind
 from store import data_reports, datasets, jobs
 from store.schema import ACTIVE_STATES, DatasetVersion, Job, Model
-from webapp.inference_client import ChatError, InferenceClient, own_server
+from webapp.inference_client import own_server
 
 RECIPE = "lengths"
 NUM_SAMPLED = 64
 MOST_LOOKED_AT_BYTES = 2_000_000
 """A longer row is not shown token by token: it would be hundreds of thousands of them."""
 TOKENIZER_FILES = ("tokenizer.json", "chat_template.jinja")
-
-Shape = TypeVar("Shape", bound=BaseModel)
 
 
 class NotShown(HoneError):
@@ -112,7 +110,7 @@ async def trained_row(model: Model, row: dict[str, Any], *, max_length: int) -> 
             "Measure the lengths: that counts its tokens.",
         )
     body = {"model": require_tokenizer(model).name, "row": row, "max_length": max_length}
-    return await asked(own_server(), "/hone/trained", body, TrainedRow)
+    return await own_server().ask_for(TrainedRow, "/hone/trained", body, fault=NotShown)
 
 
 async def sampled(model: Model, version: DatasetVersion, *, max_length: int) -> Measured:
@@ -125,7 +123,7 @@ async def sampled(model: Model, version: DatasetVersion, *, max_length: int) -> 
     places = np.unique(np.linspace(0, len(file) - 1, NUM_SAMPLED).astype(int)).tolist()
     rows = [row for place in places for row in file.read(place, 1)]
     body = {"model": require_tokenizer(model).name, "rows": rows, "max_length": max_length}
-    told = await asked(own_server(), "/hone/lengths", body, SampledNumbers)
+    told = await own_server().ask_for(SampledNumbers, "/hone/lengths", body, fault=NotShown)
     numbers = np.array(told.numbers, np.uint32).reshape(len(rows), len(COLUMNS[told.kind]))
     return Measured(Lengths(told.kind, numbers), version.num_rows, told.context_length)
 
@@ -140,16 +138,6 @@ def require_tokenizer(model: Model) -> Model:
             "Choose a model whose weights Hone has.",
         )
     return model
-
-
-async def asked(client: InferenceClient, path: str, body: dict[str, Any], shape: type[Shape]) -> Shape:
-    answer = await client.ask(path, body)
-    if isinstance(answer, ChatError):
-        raise NotShown(answer.message, answer.advice)
-    try:
-        return shape.model_validate(answer)
-    except ValidationError as error:
-        raise NotShown("The inference server answered in a shape that is not known here.", "Restart Hone.") from error
 
 
 # --------------------------------------------------------------------------------------------------------- reports

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import HoneError
-from webapp.inference_client import ChatError, InferenceClient
+from webapp.inference_client import InferenceClient
 
 NUM_ALTERNATIVES = 8
-
-Shape = TypeVar("Shape", bound=BaseModel)
 
 
 class NoTokens(HoneError):
@@ -68,12 +65,16 @@ class ScoredAnswer(BaseModel):
         return self.logprob / max(self.num_tokens, 1)
 
 
+class _ScoredAnswers(BaseModel):
+    answers: tuple[ScoredAnswer, ...]
+
+
 async def render(client: InferenceClient, model_name: str, messages: Sequence[dict[str, str]]) -> RenderedPrompt:
     """Raises:
     NoTokens: if the server cannot be reached, or refuses.
     """
-    answer = await _asked(client, "/hone/render", {"model": model_name, "messages": list(messages)})
-    return _read(RenderedPrompt, answer)
+    body = {"model": model_name, "messages": list(messages)}
+    return await client.ask_for(RenderedPrompt, "/hone/render", body, fault=NoTokens)
 
 
 async def score(
@@ -95,19 +96,5 @@ async def score(
         "answers": list(answers),
         "num_alternatives": num_alternatives,
     }
-    answer = await _asked(client, "/hone/score", body)
-    return [_read(ScoredAnswer, one) for one in answer["answers"]]
-
-
-async def _asked(client: InferenceClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = await client.ask(path, body)
-    if isinstance(answer, ChatError):
-        raise NoTokens(answer.message, answer.advice)
-    return answer
-
-
-def _read(shape: type[Shape], answer: Any) -> Shape:
-    try:
-        return shape.model_validate(answer)
-    except ValidationError as error:
-        raise NoTokens("The inference server answered in a shape that is not known here.", "Restart Hone.") from error
+    scored = await client.ask_for(_ScoredAnswers, "/hone/score", body, fault=NoTokens)
+    return list(scored.answers)
