@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -21,6 +19,7 @@ from webapp.data.prompt_preview import outlook_of
 from webapp.formatting import label_of
 from webapp.forms import Choices, FormField, draw, fields_of, first_values, values_of
 from webapp.jobs.start_points import read_choices
+from webapp.jobs.wanted import Wanted, read_wanted, recipe_cards
 from webapp.people import current_person
 from webapp.shell import (
     Page,
@@ -30,8 +29,6 @@ from webapp.shell import (
     link_button,
     on_load,
     page_header,
-    query_id,
-    query_value,
 )
 from workers import queue
 
@@ -42,16 +39,6 @@ _OF_SEEDS = ("seed_template", "num_examples")
 _OF_DOCUMENTS = ("document_template", "passage_words", "keep_passage")
 _OF_JUDGES = ("judge_template",)
 _OF_REWARDS = ("reference_model", "beta")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the address asks for; `draw` names this one form: what is started from it twice is one job."""
-
-    recipe: str
-    given: dict[str, Any]
-    fault: str
-    draw: str
 
 
 def build() -> None:
@@ -69,43 +56,19 @@ def build() -> None:
     # Without triggers the form is drawn when a browser opens the page, anew for each address.
     @gr.render(show_progress="hidden")
     def form(request: gr.Request) -> None:
-        wanted = _read_address(request)
+        wanted = _wanted(request)
         with reading() as session:
             choices = read_choices(session)
         _draw_form(get_recipe(wanted.recipe), choices, wanted)
 
 
 def _open(request: gr.Request) -> tuple[str, str]:
-    wanted = _read_address(request)
-    return recipe_cards(wanted.recipe), wanted.fault
+    wanted = _wanted(request)
+    return recipe_cards(RECIPES, wanted.recipe, address="/make", label="What to make"), wanted.fault
 
 
-def _read_address(request: gr.Request) -> Wanted:
-    recipe, given, fault = query_value(request, "recipe"), {}, ""
-    again = query_id(request, "again")
-    if again is not None:
-        try:
-            with reading() as session:
-                job = jobs.get_job(session, again)
-            recipe, given = job.recipe, dict(job.spec)
-        except HoneError as error:
-            fault = error_block(error)
-    asked = {name: query_value(request, name) for name in ("model", "dataset")}
-    given |= {name: value for name, value in asked.items() if value}
-    is_offered = recipe in RECIPES
-    return Wanted(
-        recipe if is_offered else RECIPES[0], given if is_offered or not recipe else asked, fault, secrets.token_hex(8)
-    )
-
-
-def recipe_cards(present: str) -> str:
-    """One card a way to make data, in one sentence each."""
-    cards = "".join(
-        f'<a class="h-choice" href="/make?recipe={name}"{" aria-current=true" if name == present else ""}>'
-        f"<b>{escape(get_recipe(name).title)}</b><span>{escape(get_recipe(name).summary)}</span></a>"
-        for name in RECIPES
-    )
-    return f'<nav class="h-choices" aria-label="What to make">{cards}</nav>'
+def _wanted(request: gr.Request) -> Wanted:
+    return read_wanted(request, RECIPES, first=RECIPES[0])
 
 
 def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:

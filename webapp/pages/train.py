@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -26,8 +25,9 @@ from webapp.jobs import chains
 from webapp.jobs.example import example_view, sample_of
 from webapp.jobs.outlook import outlook_of, outlook_view
 from webapp.jobs.start_points import no_model_yet, read_choices
+from webapp.jobs.wanted import Wanted, read_wanted, recipe_cards
 from webapp.people import current_person
-from webapp.shell import Page, error_block, html, on_load, page_header, query_id, query_value
+from webapp.shell import Page, error_block, html, on_load, page_header
 from workers import queue
 
 FIRST_RECIPE = "sft"
@@ -47,56 +47,24 @@ def build() -> None:
     # Without triggers the form is drawn when a browser opens the page, anew for each address.
     @gr.render(show_progress="hidden")
     def form(request: gr.Request) -> None:
-        wanted = _read_address(request)
+        wanted = _wanted(request)
         with reading() as session:
             choices = read_choices(session)
             active = chains.jobs_to_wait_for(session)
         _draw_form(get_recipe(wanted.recipe), choices, active, wanted)
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the address asks for."""
-
-    recipe: str
-    given: dict[str, Any]
-    """Values to begin with: a model and data by name, or all those of the job to repeat."""
-    fault: str
-    draw: str
-    """Names this one form: what is launched from it twice is one job."""
-
-
 def _open(request: gr.Request) -> tuple[str, str]:
-    wanted = _read_address(request)
-    return method_cards(wanted.recipe), wanted.fault
+    wanted = _wanted(request)
+    return recipe_cards(_offered(), wanted.recipe, address="/train", label="Method"), wanted.fault
 
 
-def _read_address(request: gr.Request) -> Wanted:
-    recipe_name, fault = query_value(request, "recipe"), ""
-    given: dict[str, Any] = {}
-    again = query_id(request, "again")
-    if again is not None:
-        try:
-            with reading() as session:
-                job = jobs.get_job(session, again)
-            recipe_name, given = job.recipe, dict(job.spec)
-        except HoneError as error:
-            fault = error_block(error)
-    asked = {name: query_value(request, name) for name in ("model", "dataset")}
-    given |= {name: value for name, value in asked.items() if value}
-    is_offered = recipe_name in [recipe.name for recipe in recipes_that_train()]
-    return Wanted(recipe_name if is_offered else FIRST_RECIPE, given, fault, secrets.token_hex(8))
+def _wanted(request: gr.Request) -> Wanted:
+    return read_wanted(request, _offered(), first=FIRST_RECIPE)
 
 
-def method_cards(present: str) -> str:
-    """One card a recipe: what it is for, in one sentence."""
-    cards = "".join(
-        f'<a class="h-choice" href="/train?recipe={recipe.name}"'
-        f"{' aria-current=true' if recipe.name == present else ''}>"
-        f"<b>{escape(recipe.title)}</b><span>{escape(recipe.summary)}</span></a>"
-        for recipe in recipes_that_train()
-    )
-    return f'<nav class="h-choices" aria-label="Method">{cards}</nav>'
+def _offered() -> list[str]:
+    return [recipe.name for recipe in recipes_that_train()]
 
 
 def _draw_form(recipe: Recipe, choices: Choices, active: Sequence[Job], wanted: Wanted) -> None:
