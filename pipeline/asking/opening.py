@@ -22,7 +22,8 @@ class Models:
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._accesses: dict[int, EndpointAccess] = {}
-        self._opened: dict[str, OwnModel | ModelElsewhere] = {}
+        self._own: dict[str, OwnModel] = {}
+        self._foreign: dict[str, ModelElsewhere] = {}
 
     def __enter__(self) -> Models:
         return self
@@ -30,9 +31,8 @@ class Models:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for model in self._opened.values():
-            if isinstance(model, ModelElsewhere):
-                model.close()
+        for model in self._foreign.values():
+            model.close()
         if self._engine is not None:
             self._engine.close()
 
@@ -42,20 +42,26 @@ class Models:
         Raises:
             BadModel: if it is a model of an endpoint of which this process was told nothing.
         """
-        if location not in self._opened:
-            self._opened[location] = self._elsewhere(location) if is_endpoint(location) else self._own(location)
-        return self._opened[location]
+        return self._elsewhere(location) if is_endpoint(location) else self.open_own(location)
+
+    def open_own(self, location: str) -> OwnModel:
+        """One whose weights are here."""
+        if location not in self._own:
+            self._own[location] = OwnModel(self._engine_of_all(), location)
+        return self._own[location]
 
     def _elsewhere(self, location: str) -> ModelElsewhere:
-        model = endpoint_model(location)
-        if model.endpoint_id not in self._accesses:
-            self._accesses[model.endpoint_id] = take_access(model.endpoint_id)
-        return ModelElsewhere(self._accesses[model.endpoint_id], model.name)
+        if location not in self._foreign:
+            model = endpoint_model(location)
+            if model.endpoint_id not in self._accesses:
+                self._accesses[model.endpoint_id] = take_access(model.endpoint_id)
+            self._foreign[location] = ModelElsewhere(self._accesses[model.endpoint_id], model.name)
+        return self._foreign[location]
 
-    def _own(self, location: str) -> OwnModel:
+    def _engine_of_all(self) -> Engine:
         from pipeline.generation.engine import Engine
         from pipeline.training.loop import device_name
 
         if self._engine is None:
             self._engine = Engine(memory_budget_bytes=NO_LIMIT_BYTES, device=device_name())
-        return OwnModel(self._engine, location)
+        return self._engine

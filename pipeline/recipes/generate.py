@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from pipeline.asking.opening import Models
 from pipeline.asking.questions import AskedModel, CannotAnswer, Question, Said, ask_all, seed_of
+from pipeline.asking.written import WrittenLines
 from pipeline.context import Context
 from pipeline.data.importing import import_rows
 from pipeline.data.raw import BadRow
@@ -27,7 +28,6 @@ from pipeline.making.templates import (
     missing_places,
     read_question,
 )
-from pipeline.making.written import WrittenLines
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, ModelRef, Spec, setting
 from pipeline.training.rows import kind_of, read_rows

@@ -13,6 +13,7 @@ from pydantic import model_validator
 from pipeline.asking.opening import Models
 from pipeline.asking.own_model import OwnModel
 from pipeline.asking.questions import AskedModel, CannotAnswer, Question, Said, ask_all, seed_of
+from pipeline.asking.written import WrittenLines
 from pipeline.context import Context
 from pipeline.data.importing import import_rows
 from pipeline.data.raw import BadRow
@@ -20,7 +21,6 @@ from pipeline.errors import BadData, BadSpec
 from pipeline.generation.requests import SamplingSettings
 from pipeline.making.judging import Contest, ImplicitReward, Judge, JudgedByLogprobs, JudgedByWords, Ranking
 from pipeline.making.templates import JUDGE_TEMPLATE, conversation_text, missing_places, prompt_of_any
-from pipeline.making.written import WrittenLines
 from pipeline.prompt_rows import Message
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, ModelRef, Spec, setting

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.asking.questions import CannotAnswer, Said
+from pipeline.asking.written import WrittenLines
 from pipeline.data.importing import import_rows
 from pipeline.data.raw import BadRow
 from pipeline.making.alike import SeenTexts
 from pipeline.making.drafts import Dropped, FromDocuments, FromSeeds, Kept, Sieve
 from pipeline.making.judging import in_both_orders, ranking_of_pairs, ranking_of_rewards, verdict_of
 from pipeline.making.templates import NotInForm, Task, filled, passage_of, read_question, read_task
-from pipeline.making.written import WrittenLines
 from pipeline.recipes.generate import GenerateSpec
 from pipeline.recipes.pairs import PairsSpec
 from pipeline.spec import SpecFaults, validate_spec
