@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from pipeline.pace import Pace
 
 SECONDS_BETWEEN_WORDS = 0.2
 _TITLE = "Loading weights"
@@ -40,10 +41,9 @@ class _Watched:
         self._tell = tell
 
     def __iter__(self) -> Iterator[Any]:
-        told_at = time.monotonic()
+        pace = Pace(SECONDS_BETWEEN_WORDS)
         for number, item in enumerate(self._bar):
-            if time.monotonic() - told_at > SECONDS_BETWEEN_WORDS:
-                told_at = time.monotonic()
+            if pace.is_due():
                 self._tell(number / self._total)
             yield item
 

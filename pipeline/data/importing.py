@@ -21,6 +21,7 @@ from pipeline.data.reading import DECODED, RawFile, open_raw
 from pipeline.data.rows import RowWriter
 from pipeline.errors import BadData
 from pipeline.model_folder import write_atomically
+from pipeline.pace import Pace
 
 MAX_EXCERPTS = 10_000
 """Rejected rows after these are still listed with number and reason, but without what was in them."""
@@ -145,11 +146,10 @@ def _write(
         RowWriter(out / "repaired.jsonl") as repaired,
     ):
         outcome = _Outcome(rows, rejected, repaired)
-        next_progress = time.monotonic() + _PROGRESS_SECONDS
+        pace = Pace(_PROGRESS_SECONDS)
         for first_number, batch in batches:
             outcome.add(batch, first_number=first_number)
-            if time.monotonic() > next_progress:
-                next_progress = time.monotonic() + _PROGRESS_SECONDS
+            if pace.is_due():
                 tell(outcome)
         tell(outcome)
         sha256 = rows.hexdigest()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-import time
 from pathlib import Path
 
 import orjson
 
 from pipeline.data.row_index import build_index
 from pipeline.errors import as_hone_error
+from pipeline.pace import Pace
 
 _PROGRESS_SECONDS = 0.2
 
@@ -21,12 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the folder of a dataset version")
     given = parser.parse_args(arguments)
     gc.disable()  # rows hold no cycles
-    latest = 0.0
+    pace = Pace(_PROGRESS_SECONDS)
 
     def tell(share: float) -> None:
-        nonlocal latest
-        if time.monotonic() - latest > _PROGRESS_SECONDS:
-            latest = time.monotonic()
+        if pace.is_due():
             _say({"type": "progress", "share": share})
 
     try:

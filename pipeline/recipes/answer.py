@@ -13,12 +13,12 @@ from pipeline.asking.written import WrittenLines
 from pipeline.context import Context
 from pipeline.errors import BadData
 from pipeline.generation.requests import SamplingSettings
+from pipeline.pace import Pace
 from pipeline.prompt_rows import Message, prompt_of
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, ModelRef, Spec, setting
 
 ANSWERS_FILE = "answers.jsonl"
-SECONDS_BETWEEN_REPORTS = 1.0
 
 
 class AnswerSpec(Spec):
@@ -95,7 +95,8 @@ class _Work:
         self.num_refused = 0
         self.num_tokens = 0
         self._total = len(prompts)
-        self._started = self._reported = time.monotonic()
+        self._pace = Pace()
+        self._started = time.monotonic()
 
     def go(self, model: OwnModel) -> None:
         """Write them, many at once, until all are there or somebody stops the job."""
@@ -136,10 +137,8 @@ class _Work:
         )
 
     def _report(self, *, is_last: bool = False) -> None:
-        now = time.monotonic()
-        if now - self._reported < SECONDS_BETWEEN_REPORTS and not is_last:
+        if not (self._pace.is_due() or is_last):
             return
-        self._reported = now
         done = len(self.answers.lines) + self.num_refused
         self.context.progress(done, self._total, unit="answers")
         if self.num_tokens:

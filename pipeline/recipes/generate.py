@@ -28,12 +28,12 @@ from pipeline.making.templates import (
     missing_places,
     read_question,
 )
+from pipeline.pace import Pace
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, ModelRef, Spec, setting
 from pipeline.training.rows import kind_of, read_rows
 
 TRIES_FILE = "tries.jsonl"
-SECONDS_BETWEEN_REPORTS = 1.0
 NUM_SAMPLES = 10
 MOST_REFUSED_AT_FIRST = 3
 """When so many first questions of an endpoint are refused, and none is answered, the others would be too."""
@@ -159,7 +159,8 @@ class _Work:
         self.sieve = sieve
         self.num_kept = 0
         self.num_tokens = 0
-        self._started = self._reported = time.monotonic()
+        self._pace = Pace()
+        self._started = time.monotonic()
         for line in tries.lines:
             if "row" in line:
                 self.num_kept += 1
@@ -253,10 +254,8 @@ class _Work:
         }
 
     def _report(self, *, is_last: bool) -> None:
-        now = time.monotonic()
-        if now - self._reported < SECONDS_BETWEEN_REPORTS and not is_last:
+        if not (self._pace.is_due() or is_last):
             return
-        self._reported = now
         self.context.progress(self.num_kept, self.spec.num_rows, unit="rows")
         num_tries = len(self.tries.lines)
         figures = {"kept": float(self.num_kept), "dropped": float(num_tries - self.num_kept)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.context import Context
+from pipeline.pace import Pace
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, ModelRef, Spec, setting
 from pipeline.training.lengths import (
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ROWS_AT_ONCE = 256
-SECONDS_BETWEEN_REPORTS = 1.0
 MOST_REFUSED_NAMED = 20
 PERCENTILES = (50, 90, 95, 99, 100)
 
@@ -149,7 +149,8 @@ def _measure_all(
         context.log(f"{done:,} of {total:,} rows were measured by an earlier attempt.")
     refused: dict[int, str] = {}
     context.progress(done, total, unit="rows")
-    started = reported = time.monotonic()
+    pace = Pace()
+    started = time.monotonic()
     with file.open("ab") as out:
         for rows in _in_parts(spec.dataset, kind, skip=done):
             raise_if_stopped(context)
@@ -162,11 +163,10 @@ def _measure_all(
             out.write(numbers.astype("<u4").tobytes())
             out.flush()
             done += len(rows)
-            now = time.monotonic()
-            if now - reported >= SECONDS_BETWEEN_REPORTS or done == total:
-                reported = now
+            if pace.is_due() or done == total:
                 context.progress(done, total, unit="rows")
-                context.metrics(done, {"rows_per_second": (done - num_before) / max(now - started, 1e-9)})
+                seconds = max(time.monotonic() - started, 1e-9)
+                context.metrics(done, {"rows_per_second": (done - num_before) / seconds})
     for row, why in refused.items():
         context.log(f"Row {row:,}: {why}", "warning")
     return refused, done - num_before

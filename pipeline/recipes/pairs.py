@@ -21,6 +21,7 @@ from pipeline.errors import BadData, BadSpec
 from pipeline.generation.requests import SamplingSettings
 from pipeline.making.judging import Contest, ImplicitReward, Judge, JudgedByLogprobs, JudgedByWords, Ranking
 from pipeline.making.templates import JUDGE_TEMPLATE, conversation_text, missing_places, prompt_of_any
+from pipeline.pace import Pace
 from pipeline.prompt_rows import Message
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, ModelRef, Spec, setting
@@ -28,7 +29,6 @@ from pipeline.training.rows import read_rows
 
 ANSWERS_FILE = "answers.jsonl"
 RANKINGS_FILE = "rankings.jsonl"
-SECONDS_BETWEEN_REPORTS = 1.0
 NUM_SAMPLES = 10
 MOST_REFUSED_AT_FIRST = 3
 
@@ -189,7 +189,7 @@ class _Work:
         self.rankings = rankings
         self.num_tokens = 0
         self._seconds_answering = 0.0
-        self._reported = time.monotonic()
+        self._pace = Pace()
         self._total = len(prompts) * (spec.num_answers + 1)
 
     def answer(self, model: AskedModel) -> None:
@@ -290,10 +290,8 @@ class _Work:
         return {"prompt": contest.prompt, "chosen": best["text"], "rejected": worst["text"], "meta": meta}
 
     def _report(self, *, is_last: bool = False) -> None:
-        now = time.monotonic()
-        if now - self._reported < SECONDS_BETWEEN_REPORTS and not is_last:
+        if not (self._pace.is_due() or is_last):
             return
-        self._reported = now
         done = len(self.answers.lines) + len(self.rankings.lines)
         self.context.progress(done, self._total, unit="answers and rankings")
         if (speed := self.tokens_per_second) is not None:
