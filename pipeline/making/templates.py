@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from pipeline.prompt_rows import Message, prompt_of
+from pipeline.prompt_rows import Message
 
 SEED_TEMPLATE = """\
 Here are questions with their answers. Write one more question of this kind, about something else, and answer it. \
@@ -147,11 +147,6 @@ def conversation_text(messages: Sequence[Message]) -> str:
     if len(messages) == 1:
         return str(messages[0]["content"])
     return "\n\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in messages)
-
-
-def prompt_of_any(row: Mapping[str, Any]) -> list[Message]:
-    """What a row of any kind with questions asks; empty where it asks nothing."""
-    return list(row["prompt"]) if "prompt" in row else prompt_of(row)
 
 
 def _num_words(task: Task) -> int:

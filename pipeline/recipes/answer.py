@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 from pipeline.asking.opening import Models
@@ -14,7 +13,7 @@ from pipeline.context import Context
 from pipeline.errors import BadData
 from pipeline.generation.requests import SamplingSettings
 from pipeline.pace import Pace
-from pipeline.prompt_rows import Message, prompt_of
+from pipeline.prompt_rows import Message, read_prompts
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, ModelRef, Spec, setting
 
@@ -44,7 +43,7 @@ def run(spec: AnswerSpec, context: Context) -> dict[str, Any]:
     """Answer every prompt that has no answer yet; each is on disk as soon as it is whole."""
     from pipeline.training.loop import raise_if_stopped
 
-    prompts = read_prompts(Path(spec.dataset), spec.max_prompts)
+    prompts = read_prompts(spec.dataset, "instruction", most=spec.max_prompts)
     file = context.checkpoints / ANSWERS_FILE
     with WrittenLines(file) as answers, Models() as models:
         if answers.lines:
@@ -64,21 +63,6 @@ def run(spec: AnswerSpec, context: Context) -> dict[str, Any]:
         "tokens_written": work.num_tokens,
         "tokens_per_second": round(work.tokens_per_second, 1) if work.num_tokens else None,
     }
-
-
-def read_prompts(path: Path, most: int) -> dict[int, list[Message]]:
-    """The first `most` rows that ask something, by their number in the file, from 0.
-
-    Raises:
-        BadData: if none does.
-    """
-    from pipeline.training.rows import read_rows
-
-    asked = {row: prompt_of(values) for row, values in enumerate(read_rows(path, "instruction"))}
-    prompts = {row: messages for row, messages in asked.items() if messages}
-    if not prompts:
-        raise BadData("No row of the dataset asks anything.", "Choose a dataset with questions of a user.")
-    return dict(list(prompts.items())[:most])
 
 
 class _Work:

@@ -20,12 +20,11 @@ from pipeline.data.raw import BadRow
 from pipeline.errors import BadData, BadSpec
 from pipeline.generation.requests import SamplingSettings
 from pipeline.making.judging import Contest, ImplicitReward, Judge, JudgedByLogprobs, JudgedByWords, Ranking
-from pipeline.making.templates import JUDGE_TEMPLATE, conversation_text, missing_places, prompt_of_any
+from pipeline.making.templates import JUDGE_TEMPLATE, conversation_text, missing_places
 from pipeline.pace import Pace
-from pipeline.prompt_rows import Message
+from pipeline.prompt_rows import Message, read_prompts
 from pipeline.recipes import Chart, Recipe
 from pipeline.spec import DatasetRef, ModelRef, Spec, setting
-from pipeline.training.rows import read_rows
 
 ANSWERS_FILE = "answers.jsonl"
 RANKINGS_FILE = "rankings.jsonl"
@@ -92,7 +91,7 @@ def run(spec: PairsSpec, context: Context) -> dict[str, Any]:
     """First all answers, then all rankings; each is on disk as soon as it is there."""
     from pipeline.training.loop import raise_if_stopped
 
-    prompts = _read_prompts(spec)
+    prompts = read_prompts(spec.dataset, "instruction", "preference", "unpaired", most=spec.max_prompts)
     context.log(f"{len(prompts):,} prompts, {spec.num_answers} answers to each.")
     context.phase("Opening the models")
     with (
@@ -131,23 +130,6 @@ def run(spec: PairsSpec, context: Context) -> dict[str, Any]:
         "tokens_written": work.num_tokens,
         "tokens_per_second": work.tokens_per_second,
     }
-
-
-def _read_prompts(spec: PairsSpec) -> dict[int, list[Message]]:
-    """The first rows that ask something, by their number in the file, from 0.
-
-    Raises:
-        BadData: if none does.
-    """
-    asked = {}
-    for row, values in enumerate(read_rows(spec.dataset, "instruction", "preference", "unpaired")):
-        if prompt := prompt_of_any(values):
-            asked[row] = prompt
-        if len(asked) == spec.max_prompts:
-            break
-    if not asked:
-        raise BadData("No row of the dataset asks anything.", "Choose a dataset with questions of a user.")
-    return asked
 
 
 def _judge_of(spec: PairsSpec, models: Models) -> Judge:

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from pipeline.making.drafts import FromDocuments, FromSeeds
 from pipeline.making.judging import judge_prompt
-from pipeline.making.templates import OPENING, prompt_of_any
+from pipeline.making.templates import OPENING
+from pipeline.prompt_rows import prompt_of
 from pipeline.recipes.generate import GenerateSpec
 from pipeline.recipes.pairs import PairsSpec
 from store import datasets
@@ -52,7 +53,7 @@ def _of_writing(spec: GenerateSpec, version: DatasetVersion, rows: list[dict[str
 
 
 def _of_pairs(spec: PairsSpec, version: DatasetVersion, rows: list[dict[str, Any]]) -> str:
-    prompt = next((asked for row in rows if (asked := prompt_of_any(row))), None)
+    prompt = next((asked for row in rows if (asked := prompt_of(row))), None)
     if prompt is None:
         return _sentence("None of the first rows asks anything: choose a dataset with questions.")
     num_prompts = min(spec.max_prompts, version.num_rows)
