@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from html import escape
 from pathlib import PurePath
@@ -16,7 +15,7 @@ from pipeline.data.rows import RowFile
 from pipeline.errors import BadData, HoneError
 from store import datasets
 from store.database import reading
-from webapp.data.hub_uploads import fetch
+from webapp.data.hub_form import hub_form
 from webapp.data.saved_mappings import (
     NUM_SAVED_FIELDS,
     build_saved_mappings,
@@ -72,12 +71,6 @@ also as .gz, .zst or .zip, or many texts in one .zip. You see what is in it befo
 <div class="h-error" role="alert" hidden></div></div></div>"""
 
 
-_HUB_WORDS = (
-    '<p class="h-quiet h-small">Only Parquet, JSON and CSV files are fetched, at one commit; a script in it is '
-    "never run.</p>"
-)
-
-
 def build() -> None:
     html(
         page_header(
@@ -92,14 +85,7 @@ def build() -> None:
     with gr.Column() as drop:
         gr.HTML(_DROP_ZONE, apply_default_css=False, js_on_load=_START)
         with gr.Accordion("Or fetch a dataset from the Hugging Face hub", open=False, elem_classes="h-card"):
-            with gr.Row(elem_classes="h-keep"):
-                hub_id = gr.Textbox(label="Dataset", placeholder="owner/name", max_lines=1, min_width=220)
-                config = gr.Textbox(label="Configuration", placeholder="default", max_lines=1, min_width=140)
-                split = gr.Textbox(label="Split", placeholder="train", max_lines=1, min_width=140)
-                revision = gr.Textbox(label="Revision", placeholder="main", max_lines=1, min_width=140)
-                get = gr.Button("Fetch", variant="primary", elem_classes="h-fit")
-            html(_HUB_WORDS)
-            fetched = html(min_height=24)
+            hub_form(address)
     with gr.Column(elem_classes="h-card", visible=False) as review:
         header = html()
         found = html(min_height=24)
@@ -124,16 +110,6 @@ def build() -> None:
     state = [found, shown, mapping_form, keep_form, timer]
     whole = [leave, upload_id, drop, review, header, *state, layout, *columns, preview, name, table, *saved.fields]
     on_load(_open, outputs=whole)
-    hub = [hub_id, config, split, revision]
-    for trigger in (get.click, hub_id.submit):
-        trigger(
-            _fetch,
-            inputs=hub,
-            outputs=[fetched, address],
-            show_progress="hidden",
-            concurrency_limit=4,
-            api_visibility="private",
-        ).then(None, inputs=address, js=_FOLLOW, api_visibility="private")
     timer.tick(_refresh, inputs=upload_id, outputs=state, **_QUIET)
     mapping = [upload_id, layout, *columns]
     layout.input(_choose_layout, inputs=mapping, outputs=[*columns, preview], **_QUIET)
@@ -276,17 +252,6 @@ def _read_all(upload_id: str, layout: str, *columns: str) -> list[Any]:
 
 def _map_again(upload_id: str, layout: str, *columns: str) -> list[Any]:
     return [gr.Column(visible=True), gr.Row(visible=False), _preview(upload_id, layout, *columns), ""]
-
-
-def _fetch(dataset: str, config: str, split: str, revision: str) -> Iterator[tuple[str, Any]]:
-    try:
-        for step in fetch(dataset, config=config, split=split, revision=revision):
-            if isinstance(step, str):
-                yield f'<p class="h-quiet" role="status">{escape(step)}</p>', gr.skip()
-            else:
-                yield "", f"/data?upload={step.id}"
-    except HoneError as error:
-        yield error_block(error), gr.skip()
 
 
 def _use_saved(upload_id: str, mapping_id: int) -> list[Any]:
