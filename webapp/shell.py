@@ -63,6 +63,12 @@ class Page:
 # ------------------------------------------------------------------------------------------ parts with Gradio in them
 
 
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""Options of a listener that answers at once: nobody waits in a line for it, and no other program may call it."""
+FOLLOW = "(address) => { if (address) window.location.assign(address); }"
+"""The script of a listener that goes to the address that another has written, if there is one."""
+
+
 def html(value: str = "", **options: Any) -> gr.HTML:
     """A place for markup of our own, without Gradio's text styles."""
     return gr.HTML(value, apply_default_css=False, js_on_load=None, **options)

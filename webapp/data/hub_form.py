@@ -10,13 +10,12 @@ import gradio as gr
 
 from pipeline.errors import HoneError
 from webapp.data.hub_uploads import fetch
-from webapp.shell import error_block, html
+from webapp.shell import FOLLOW, error_block, html
 
 _WORDS = (
     '<p class="h-quiet h-small">Only Parquet, JSON and CSV files are fetched, at one commit; a script in it is '
     "never run.</p>"
 )
-_FOLLOW = "(address) => { if (address) window.location.assign(address); }"
 
 
 def hub_form(address: gr.Textbox) -> None:
@@ -37,7 +36,7 @@ def hub_form(address: gr.Textbox) -> None:
             show_progress="hidden",
             concurrency_limit=4,
             api_visibility="private",
-        ).then(None, inputs=address, js=_FOLLOW, api_visibility="private")
+        ).then(None, inputs=address, js=FOLLOW, api_visibility="private")
 
 
 def _fetch(dataset: str, config: str, split: str, revision: str) -> Iterator[tuple[str, Any]]:

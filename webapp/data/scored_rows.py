@@ -19,10 +19,9 @@ from webapp.data import views_quality as views
 from webapp.data.leaving_out import how_of_scores, leave_out, writing_step
 from webapp.formatting import counted, number, when
 from webapp.people import current_person
-from webapp.shell import error_block, html, query_id
+from webapp.shell import QUIET, error_block, html, query_id
 from workers import queue
 
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _WORDS = (
     '<div><h2 class="h-h2">Scores</h2><p class="h-quiet">A model reads every row, and you keep the best of them. '
     "Models of this machine can score; those of an endpoint cannot: they do not tell how likely a text is.</p></div>"
@@ -71,9 +70,9 @@ def connect_scores(
         _start,
         inputs=[version_id, part.model, part.measure],
         outputs=[notice, part.progress, watched, timer],
-        **_QUIET,
+        **QUIET,
     )
-    part.share.release(_cut, inputs=[version_id, part.share], outputs=[part.cut, part.keep], **_QUIET)
+    part.share.release(_cut, inputs=[version_id, part.share], outputs=[part.cut, part.keep], **QUIET)
     part.keep.click(
         _keep,
         inputs=[version_id, part.share],

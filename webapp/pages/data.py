@@ -48,7 +48,7 @@ from webapp.data.views import (
     unknown_columns,
 )
 from webapp.people import current_person
-from webapp.shell import Page, error_block, html, link_button, on_load, page_header, query_value
+from webapp.shell import FOLLOW, QUIET, Page, error_block, html, link_button, on_load, page_header, query_value
 
 LIVE_SECONDS = 0.5
 NUM_FIRST_ROWS = 3
@@ -56,8 +56,6 @@ NUM_FIRST_REJECTED = 20
 PARTS: tuple[Part, ...] = get_args(Part)
 NOT_MAPPED = ""
 
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-_FOLLOW = "(address) => { if (address) window.location.assign(address); }"
 _START = 'import("/ui/data.js").then((script) => script.start(element));'
 _DROP_ZONE = """<div class="h-drop" data-state="idle"><div>
 <div class="h-choose"><p>Drop a file here, or</p>
@@ -110,24 +108,24 @@ def build() -> None:
     state = [found, shown, mapping_form, keep_form, timer]
     whole = [leave, upload_id, drop, review, header, *state, layout, *columns, preview, name, table, *saved.fields]
     on_load(_open, outputs=whole)
-    timer.tick(_refresh, inputs=upload_id, outputs=state, **_QUIET)
+    timer.tick(_refresh, inputs=upload_id, outputs=state, **QUIET)
     mapping = [upload_id, layout, *columns]
-    layout.input(_choose_layout, inputs=mapping, outputs=[*columns, preview], **_QUIET)
+    layout.input(_choose_layout, inputs=mapping, outputs=[*columns, preview], **QUIET)
     for column in columns:
-        column.input(_preview, inputs=mapping, outputs=preview, trigger_mode="always_last", **_QUIET)
+        column.input(_preview, inputs=mapping, outputs=preview, trigger_mode="always_last", **QUIET)
     saved.choice.input(
-        _use_saved, inputs=[upload_id, saved.choice], outputs=[layout, *columns, preview, *saved.fields], **_QUIET
+        _use_saved, inputs=[upload_id, saved.choice], outputs=[layout, *columns, preview, *saved.fields], **QUIET
     )
-    saved.save.click(_save_mapping, inputs=[saved.name, *mapping], outputs=saved.fields, **_QUIET)
-    saved.rename.click(_rename_mapping, inputs=[upload_id, saved.choice, saved.name], outputs=saved.fields, **_QUIET)
-    saved.delete.click(_delete_mapping, inputs=[upload_id, saved.choice], outputs=saved.fields, **_QUIET)
-    check.click(_read_all, inputs=mapping, outputs=[preview, *state], **_QUIET)
-    remap.click(_map_again, inputs=mapping, outputs=[mapping_form, keep_form, preview, shown], **_QUIET)
+    saved.save.click(_save_mapping, inputs=[saved.name, *mapping], outputs=saved.fields, **QUIET)
+    saved.rename.click(_rename_mapping, inputs=[upload_id, saved.choice, saved.name], outputs=saved.fields, **QUIET)
+    saved.delete.click(_delete_mapping, inputs=[upload_id, saved.choice], outputs=saved.fields, **QUIET)
+    check.click(_read_all, inputs=mapping, outputs=[preview, *state], **QUIET)
+    remap.click(_map_again, inputs=mapping, outputs=[mapping_form, keep_form, preview, shown], **QUIET)
     keep.click(_keep, inputs=[upload_id, name], outputs=[notice, address], api_visibility="private").then(
-        None, inputs=address, js=_FOLLOW, api_visibility="private"
+        None, inputs=address, js=FOLLOW, api_visibility="private"
     )
-    leave.click(_discard, inputs=upload_id, outputs=address, **_QUIET).then(
-        None, inputs=address, js=_FOLLOW, api_visibility="private"
+    leave.click(_discard, inputs=upload_id, outputs=address, **QUIET).then(
+        None, inputs=address, js=FOLLOW, api_visibility="private"
     )
 
 

@@ -16,12 +16,10 @@ from store.schema import ACTIVE_STATES, Job, JobState
 from webapp.forms import to_yaml
 from webapp.jobs.shown import MOST_LOG_LINES, show_job
 from webapp.jobs.views_job import job_header, job_side, log_view
-from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, on_tick, query_id
+from webapp.shell import QUIET, Page, empty_state, error_block, html, link_button, on_load, on_tick, query_id
 from workers import queue
 
 LIVE_SECONDS = 2
-
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 def build() -> None:
@@ -58,10 +56,10 @@ def build() -> None:
     live = [header, charts, drawn_at, side, offered, written]
     on_load(_open, outputs=[workspace, job_id, *live])
     on_tick(timer, _look, inputs=[job_id, drawn_at], outputs=live)
-    offered.change(_offer, inputs=[job_id], outputs=[*buttons.values(), spec, timer], **_QUIET)
+    offered.change(_offer, inputs=[job_id], outputs=[*buttons.values(), spec, timer], **QUIET)
     for field in (written, follow):
-        field.change(_follow, inputs=[job_id, search, follow], outputs=[log, samples], **_QUIET)
-    search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **_QUIET)
+        field.change(_follow, inputs=[job_id, search, follow], outputs=[log, samples], **QUIET)
+    search.change(_read_log, inputs=[job_id, search], outputs=log, trigger_mode="always_last", **QUIET)
     for name, button in buttons.items():
         button.click(
             partial(_press, name),

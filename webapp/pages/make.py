@@ -21,20 +21,10 @@ from webapp.forms import Choices, FormField, draw, fields_of, first_values, valu
 from webapp.jobs.start_points import read_choices
 from webapp.jobs.wanted import Wanted, read_wanted, recipe_cards
 from webapp.people import current_person
-from webapp.shell import (
-    Page,
-    empty_state,
-    error_block,
-    html,
-    link_button,
-    on_load,
-    page_header,
-)
+from webapp.shell import FOLLOW, QUIET, Page, empty_state, error_block, html, link_button, on_load, page_header
 from workers import queue
 
 RECIPES = ("generate", "pairs")
-_FOLLOW = "(address) => { if (address) window.location.assign(address); }"
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _OF_SEEDS = ("seed_template", "num_examples")
 _OF_DOCUMENTS = ("document_template", "passage_words", "keep_passage")
 _OF_JUDGES = ("judge_template",)
@@ -111,13 +101,11 @@ def _draw_form(recipe: Recipe, choices: Choices, wanted: Wanted) -> None:
         except HoneError as error:
             return error_block(error), ""
 
-    gr.on(
-        [part.change for part in answers], look, inputs=answers, outputs=preview, trigger_mode="always_last", **_QUIET
-    )
+    gr.on([part.change for part in answers], look, inputs=answers, outputs=preview, trigger_mode="always_last", **QUIET)
     deciding = [asked["dataset"], asked.get("ranked_by", asked["dataset"])]
-    gr.on([part.change for part in dict.fromkeys(deciding)], fit, inputs=deciding, outputs=answers, **_QUIET)
+    gr.on([part.change for part in dict.fromkeys(deciding)], fit, inputs=deciding, outputs=answers, **QUIET)
     start.click(launch, inputs=[name, *answers], outputs=[notice, address], api_visibility="private").then(
-        None, inputs=address, js=_FOLLOW, api_visibility="private"
+        None, inputs=address, js=FOLLOW, api_visibility="private"
     )
 
 

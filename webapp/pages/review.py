@@ -20,10 +20,19 @@ from webapp.data.tabs import dataset_header
 from webapp.data.views_review import ReviewedRow, ReviewState, review_view
 from webapp.formatting import counted
 from webapp.people import current_person
-from webapp.shell import Page, empty_state, error_block, html, link_button, on_load, page_header, query_id, query_value
-
-_FOLLOW = "(address) => { if (address) window.location.assign(address); }"
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+from webapp.shell import (
+    FOLLOW,
+    QUIET,
+    Page,
+    empty_state,
+    error_block,
+    html,
+    link_button,
+    on_load,
+    page_header,
+    query_id,
+    query_value,
+)
 
 
 class Press(BaseModel):
@@ -50,9 +59,9 @@ def build() -> None:
         keep = gr.Button("Keep the accepted rows as a version", elem_classes="h-fit", elem_id="h-review-keep")
     notice = html()
     on_load(_open, outputs=[version_id, header, view, keeping, keep])
-    told.change(_pressed, inputs=[version_id, told], outputs=[view, keep], **_QUIET)
+    told.change(_pressed, inputs=[version_id, told], outputs=[view, keep], **QUIET)
     keep.click(_keep, inputs=version_id, outputs=[notice, address], api_visibility="private").then(
-        None, inputs=address, js=_FOLLOW, api_visibility="private"
+        None, inputs=address, js=FOLLOW, api_visibility="private"
     )
 
 

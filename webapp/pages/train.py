@@ -27,15 +27,13 @@ from webapp.jobs.outlook import outlook_of, outlook_view
 from webapp.jobs.start_points import no_model_yet, read_choices
 from webapp.jobs.wanted import Wanted, read_wanted, recipe_cards
 from webapp.people import current_person
-from webapp.shell import Page, error_block, html, on_load, page_header
+from webapp.shell import FOLLOW, QUIET, Page, error_block, html, on_load, page_header
 from workers import queue
 
 FIRST_RECIPE = "sft"
 SECONDS_UNTIL_CLOSER = 0.5
 _CHOOSE = '<p class="h-quiet">The first row that is trained on is shown here, token by token.</p>'
 _READING = '<p class="h-quiet">Reading the tokenizer and the first row…</p>'
-_FOLLOW = "(address) => { if (address) window.location.assign(address); }"
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 def build() -> None:
@@ -129,18 +127,18 @@ def _draw_form(recipe: Recipe, choices: Choices, active: Sequence[Job], wanted: 
             return error_block(error), ""
 
     at_once = gr.Timer(SECONDS_UNTIL_CLOSER)
-    looking: dict[str, Any] = {"inputs": [yaml_fault, *answers], "trigger_mode": "always_last", **_QUIET}
+    looking: dict[str, Any] = {"inputs": [yaml_fault, *answers], "trigger_mode": "always_last", **QUIET}
     changed = gr.on([answer.change for answer in answers], look, outputs=preview, **looking)
     for trigger in (changed.then, at_once.tick):
         trigger(look_closer, outputs=[preview, example, at_once], **looking)
-    yaml_tab.select(write_yaml, inputs=answers, outputs=code, **_QUIET)
-    code.change(read_yaml, inputs=code, outputs=[yaml_fault, preview, *answers], trigger_mode="always_last", **_QUIET)
+    yaml_tab.select(write_yaml, inputs=answers, outputs=code, **QUIET)
+    code.change(read_yaml, inputs=code, outputs=[yaml_fault, preview, *answers], trigger_mode="always_last", **QUIET)
     start.click(
         launch,
         inputs=[yaml_fault, name, not_before, *answers, *then],
         outputs=[preview, address],
         api_visibility="private",
-    ).then(None, inputs=address, js=_FOLLOW, api_visibility="private")
+    ).then(None, inputs=address, js=FOLLOW, api_visibility="private")
 
 
 def _draw_fields(fields: list[FormField], choices: Choices, first: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,22 +30,12 @@ from webapp.data.trained import (
 from webapp.data.views_trained import lengths_view, measuring, measuring_ended, not_measured, trained_row_view
 from webapp.jobs.start_points import no_model_yet
 from webapp.people import current_person
-from webapp.shell import (
-    Page,
-    error_block,
-    html,
-    link_button,
-    on_load,
-    on_tick,
-    page_header,
-    query_id,
-)
+from webapp.shell import QUIET, Page, error_block, html, link_button, on_load, on_tick, page_header, query_id
 from workers import queue
 
 LIVE_SECONDS = 1.0
 SECONDS_UNTIL_SAID = 0.3
 
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _SHOWING: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
 _REMEMBER = (
     "(model, length, row) => { const address = new URL(location); if (!model) return; "
@@ -98,13 +88,13 @@ def build() -> None:
     opened = on_load(_open, outputs=[version_id, draw, header, body, model, length, row, notice, *whole_set])
     show(opened)
     for trigger in (model.input, length.submit, length.blur):
-        show(trigger(_report, inputs=[version_id, model, length], outputs=whole_set, **_QUIET))
+        show(trigger(_report, inputs=[version_id, model, length], outputs=whole_set, **QUIET))
     for trigger in (row.submit, row.blur):
-        show(trigger(lambda *_: "", inputs=[], outputs=notice, **_QUIET))
+        show(trigger(lambda *_: "", inputs=[], outputs=notice, **QUIET))
     moves = ((before, _before), (after, _after), (any_row, _any_row), (longest, _longest), (cut, _cut))
     for button, move in moves:
-        show(button.click(move, inputs=chosen, outputs=[row, notice], **_QUIET))
-    start.click(_start, inputs=[version_id, draw, model, length], outputs=whole_set, **_QUIET)
+        show(button.click(move, inputs=chosen, outputs=[row, notice], **QUIET))
+    start.click(_start, inputs=[version_id, draw, model, length], outputs=whole_set, **QUIET)
     on_tick(timer, _report, inputs=[version_id, model, length], outputs=whole_set)
 
 

@@ -20,13 +20,11 @@ from webapp.data.makings import makings
 from webapp.data.row_indexes import IndexState, row_indexes
 from webapp.data.tabs import dataset_header
 from webapp.people import current_person
-from webapp.shell import Page, error_block, html, link_button, on_load, page_header, query_id
+from webapp.shell import FOLLOW, QUIET, Page, error_block, html, link_button, on_load, page_header, query_id
 
 LIVE_SECONDS = 0.7
 MAX_PARTS = 6
 
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-_FOLLOW = "(address) => { if (address) window.location.assign(address); }"
 _BY = [("Prompt: the same prompt never stands on both sides", "prompt"), ("Row", "row")]
 _ASKED = [("Shares of a total", "weights"), ("Epochs of each", "epochs")]
 
@@ -97,8 +95,8 @@ def build() -> None:
     live = [going_card, going, stop, differences, timer]
     forms = [other, train_name, test_name, parts, mix_name]
     on_load(_open, outputs=[version_id, header, notice, body, table, exports, users, *forms, *live])
-    timer.tick(_refresh, inputs=[version_id, other], outputs=[*live, table, users], **_QUIET)
-    other.input(_look, inputs=[version_id, other], outputs=live, **_QUIET)
+    timer.tick(_refresh, inputs=[version_id, other], outputs=[*live, table, users], **QUIET)
+    other.input(_look, inputs=[version_id, other], outputs=live, **QUIET)
     split.click(
         _split,
         inputs=[version_id, share, split_seed, by, train_name, test_name],
@@ -106,20 +104,20 @@ def build() -> None:
         api_visibility="private",
     )
     for trigger in (parts.change, asked.change):
-        trigger(_weights, inputs=[parts, asked], outputs=[*weights, total], **_QUIET)
+        trigger(_weights, inputs=[parts, asked], outputs=[*weights, total], **QUIET)
     mix.click(
         _mix,
         inputs=[version_id, parts, asked, total, mix_seed, mix_name, *weights],
         outputs=[mix_fault, timer],
         api_visibility="private",
     )
-    stop.click(_stop, inputs=version_id, outputs=timer, **_QUIET)
+    stop.click(_stop, inputs=version_id, outputs=timer, **QUIET)
     sure.input(
-        lambda is_sure: [gr.Button(interactive=is_sure)] * 2, inputs=sure, outputs=[delete_one, delete_all], **_QUIET
+        lambda is_sure: [gr.Button(interactive=is_sure)] * 2, inputs=sure, outputs=[delete_one, delete_all], **QUIET
     )
     for button, remove in ((delete_one, _delete_one), (delete_all, _delete_all)):
-        button.click(remove, inputs=version_id, outputs=[delete_fault, address], **_QUIET).then(
-            None, inputs=address, js=_FOLLOW, api_visibility="private"
+        button.click(remove, inputs=version_id, outputs=[delete_fault, address], **QUIET).then(
+            None, inputs=address, js=FOLLOW, api_visibility="private"
         )
 
 
