@@ -235,12 +235,17 @@ def leftovers(session: Session, folders: Sequence[str], kept: InstrumentedAttrib
     Args:
         kept: The column that names the folders to be kept.
     """
-    named = set(session.scalars(select(kept).where(kept.in_(folders))))
-    places = [tuple(map(int, folder.split("-"))) for folder in folders if folder not in named]
-    ended = select(Attempt.job_id, Attempt.epoch).where(
-        tuple_(Attempt.job_id, Attempt.epoch).in_(places), Attempt.outcome.is_not(None)
+    places = [tuple(map(int, folder.split("-"))) for folder in folders]
+    ended = session.execute(
+        select(Attempt.job_id, Attempt.epoch).where(
+            tuple_(Attempt.job_id, Attempt.epoch).in_(places), Attempt.outcome.is_not(None)
+        )
     )
-    return [f"{job_id}-{epoch}" for job_id, epoch in session.execute(ended)]
+    unnamed = [f"{job_id}-{epoch}" for job_id, epoch in ended]
+    # Asked for after the ends, never before: an end and its name are committed together, and PostgreSQL shows each
+    # statement what is committed by then. The other way round, what is registered in between would be taken for left.
+    named = set(session.scalars(select(kept).where(kept.in_(unnamed))))
+    return [folder for folder in unnamed if folder not in named]
 
 
 def sweep(session: Session) -> int:
